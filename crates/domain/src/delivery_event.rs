@@ -1,0 +1,186 @@
+//! What happened to a delivery: the records of `postrider.delivery-events`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attempt, Delivery, DeliveryKind, DirectoryVersion, EndpointId, ErrorClass, EventId, MessageId, Run,
+    SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+};
+
+/// One thing that happened to one delivery. Keyed by message id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryEvent {
+    /// The delivery's message id.
+    pub message_id: MessageId,
+    /// The delivery's run.
+    pub run: Run,
+    /// Live or test.
+    pub kind: DeliveryKind,
+    /// The attempt that was made, or would have been next.
+    pub attempt: Attempt,
+    /// The directory's version that the delivery was matched under.
+    pub version: Option<DirectoryVersion>,
+    /// Where the delivery stands in `postrider.held`, if it came from or went there.
+    pub held: Option<SourceCoordinates>,
+    /// The event delivered.
+    pub event_id: EventId,
+    /// The event's type.
+    pub event_type: String,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The subscription that decided.
+    pub subscription: SubscriptionId,
+    /// Where the event was read.
+    pub source: SourceCoordinates,
+    /// When the event was matched.
+    pub matched_at: Timestamp,
+    /// When this happened (broker time).
+    pub at: Timestamp,
+    /// What happened.
+    pub body: DeliveryEventBody,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DeliveryEventBody {
+    /// An attempt was made.
+    Attempted(Attempted),
+    /// Put aside for minutes without an attempt.
+    Parked(Parked),
+    /// Ended without success, and without an attempt of this record's own.
+    DeadLettered(DeadLettered),
+    /// Ended because it is no longer wanted.
+    Cancelled(Cancelled),
+}
+
+/// One attempt and what follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempted {
+    /// When the request was started (broker time).
+    pub started_at: Timestamp,
+    /// From start to verdict, microseconds.
+    pub duration_us: i64,
+    /// The answer's status; none if there was no answer.
+    pub status: Option<i32>,
+    /// Why it failed; none for success.
+    pub error: Option<ErrorClass>,
+    /// The failure in words, host only, no secrets.
+    pub error_message: Option<String>,
+    /// The first bytes of the answer's body, at most 16 KiB.
+    pub response_excerpt: Option<String>,
+    /// What follows.
+    pub next: AfterAttempt,
+    /// When the next attempt is due, if `next` is a retry.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// What follows an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterAttempt {
+    /// Nothing: it was delivered.
+    Delivered,
+    /// Another attempt.
+    Retry,
+    /// The dead-letter queue.
+    DeadLetter,
+}
+
+/// Put aside without an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Why.
+    pub reason: ParkReason,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Why a delivery was parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// The endpoint's lane had no room, or its turn was too far off.
+    LaneFull,
+    /// The process's memory for waiting deliveries was used up.
+    MemoryFull,
+    /// The endpoint is not enabled.
+    Disabled,
+    /// The directory did not reach the delivery's version in time.
+    DirectoryBehind,
+    /// It came back from a tier long before it was due.
+    NotDue,
+}
+
+/// Ended in the dead-letter queue without an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettered {
+    /// Why.
+    pub error: ErrorClass,
+    /// Why, in words.
+    pub error_message: Option<String>,
+}
+
+/// Ended because it is no longer wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Why.
+    pub reason: CancelReason,
+}
+
+/// Why a delivery was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// Its endpoint was deleted.
+    EndpointDeleted,
+}
+
+impl DeliveryEvent {
+    /// That `body` happened at `at` to `delivery` in its `attempt`.
+    pub fn of(delivery: &Delivery, routing: &crate::Routing, at: Timestamp, body: DeliveryEventBody) -> Self {
+        Self {
+            message_id: delivery.message_id.clone(),
+            run: delivery.run.clone(),
+            kind: delivery.kind,
+            attempt: routing.attempt,
+            version: routing.version,
+            held: None,
+            event_id: delivery.event_id.clone(),
+            event_type: delivery.event_type.clone(),
+            tenant: delivery.tenant.clone(),
+            endpoint: delivery.endpoint.clone(),
+            subscription: delivery.subscription.clone(),
+            source: delivery.source.clone(),
+            matched_at: routing.matched_at,
+            at,
+            body,
+        }
+    }
+}
+
+/// An entry of the dead-letter queue. Keyed by endpoint id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The delivery, whole.
+    pub delivery: Delivery,
+    /// How many attempts were made.
+    pub attempts: i32,
+    /// Why it ended.
+    pub error: ErrorClass,
+    /// Why, in words.
+    pub error_message: Option<String>,
+    /// The last answer's status.
+    pub last_status: Option<i32>,
+    /// The first bytes of the last answer's body.
+    pub response_excerpt: Option<String>,
+    /// When the event was matched.
+    pub matched_at: Timestamp,
+    /// When the first attempt was made.
+    pub first_attempt_at: Option<Timestamp>,
+    /// When it ended.
+    pub at: Timestamp,
+    /// W3C trace context, if there was one.
+    pub traceparent: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Which targets a delivery may reach: decided for URLs when they are stored, and for addresses when connected.

@@ -1,0 +1,34 @@
+//! Postrider's domain: what an event, an endpoint, a subscription and a delivery are, and every decision
+//! that is made about them. Pure: no I/O, no async runtime, and time and randomness come in as arguments.
+
+pub mod config_entry;
+pub mod delivery;
+pub mod delivery_event;
+pub mod egress;
+pub mod endpoint;
+pub mod envelope;
+pub mod event;
+pub mod filter;
+pub mod ids;
+pub mod index;
+pub mod message_id;
+pub mod outcome;
+pub mod pattern;
+pub mod retry;
+pub mod seal;
+pub mod signing;
+pub mod subscription;
+pub mod tier;
+pub mod time;
+pub mod version;
+
+pub use config_entry::{ConfigBody, ConfigEntry, ConfigMarker, EntityKind};
+pub use delivery::{Attempt, Delivery, DeliveryKind, Routing, Run};
+pub use delivery_event::{DeliveryEvent, DeliveryEventBody};
+pub use endpoint::Endpoint;
+pub use event::{Event, SourceCoordinates};
+pub use ids::{EndpointId, EntityId, EventId, JobId, KeyId, MessageId, SecretId, SubscriptionId, TenantId};
+pub use outcome::{ErrorClass, NextStep, Outcome};
+pub use subscription::Subscription;
+pub use time::Timestamp;
+pub use version::DirectoryVersion;
