@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Postrider's Postgres: the migrations, and one file of SQL functions per table group.
+//!
+//! The functions take a `&mut PgConnection`, so that the caller owns the transaction; what is missing is
+//! `Ok(None)`; every query on what a tenant owns takes the tenant. All SQL is checked when it is compiled,
+//! against the cache in `.sqlx`, which `scripts/sql-cache` makes.
+
+pub mod api_keys;
+pub mod audit;
+mod connect;
+pub mod delivery_log;
+pub mod endpoints;
+pub mod outbox;
+pub mod projector_offsets;
+pub mod relay_state;
+pub mod secrets;
+pub mod subscriptions;
+pub mod tenants;
+
+pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};
+pub use sqlx::{Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
+
+/// The error of a stored value that the domain does not take back.
+pub(crate) fn undecodable(column: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
+}

@@ -1,0 +1,83 @@
+//! Connecting, and bringing the schema up to date.
+
+use std::{collections::HashSet, str::FromStr, time::Duration};
+
+use sqlx::{
+    Error, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// How long a caller waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Why there is no connection. Never shows the password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL can't be read.
+    #[error("the Postgres URL can't be read (expected postgres://user:password@host:5432/database): {0}")]
+    Url(#[source] Error),
+    /// Nothing answers, or it refuses us.
+    #[error(
+        "can't connect to Postgres at {host}: {source}; check that it runs and that the URL's user and database exist"
+    )]
+    Unreachable {
+        /// Host and port.
+        host: String,
+        /// What the attempt ended with.
+        source: Error,
+    },
+}
+
+/// Opens a pool of at most `max_connections`, with one connection made at once.
+pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, ConnectError> {
+    let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?.application_name("postrider");
+    let host = format!("{}:{}", options.get_host(), options.get_port());
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|source| ConnectError::Unreachable { host, source })
+}
+
+/// Applies the migrations that the database does not have yet.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    MIGRATIONS.run(pool).await
+}
+
+/// The names of the migrations that the database does not have yet; empty when it is current.
+pub async fn pending_migrations(pool: &PgPool) -> Result<Vec<String>, Error> {
+    let known = sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "known!""#)
+        .fetch_one(pool)
+        .await?;
+    // Not a checked query: the migrator makes this table, no migration does.
+    let applied: HashSet<i64> = if known {
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(pool)
+            .await?
+            .into_iter()
+            .collect()
+    } else {
+        HashSet::new()
+    };
+    Ok(MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .map(|migration| format!("{:04}_{}", migration.version, migration.description.replace(' ', "_")))
+        .collect())
+}
+
+/// Whether an error means that the database can't be reached now, so that trying again may help.
+pub fn is_unavailable(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed | Error::Protocol(_) => true,
+        // Class 57P: shutting down, crash recovery; class 08: connection exceptions; 53: too many connections.
+        Error::Database(error) => {
+            error.code().is_some_and(|code| ["57P", "08", "53"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,204 @@
+//! Table `endpoints`.
+
+use postrider_domain::{EndpointId, TenantId, Timestamp, retry::RetryPolicy, seal::Sealed};
+use sqlx::{Error, PgConnection, types::Json};
+
+use crate::undecodable;
+
+/// An endpoint's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointRow {
+    /// Its id.
+    pub id: EndpointId,
+    /// The tenant that owns it.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its URL, sealed.
+    pub url: Sealed,
+    /// The URL's scheme, host and port.
+    pub origin: String,
+    /// Whether deliveries are sent.
+    pub enabled: bool,
+    /// Counts enablings and changes of the URL.
+    pub enabled_version: i64,
+    /// Deadline of one attempt, milliseconds.
+    pub timeout_ms: u32,
+    /// What happens after a failed attempt.
+    pub retry: RetryPolicy,
+    /// Counts its changes.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A record of `SELECT *`.
+struct Record {
+    id: String,
+    tenant_id: String,
+    name: String,
+    description: String,
+    url_sealed: Vec<u8>,
+    url_origin: String,
+    enabled: bool,
+    enabled_version: i64,
+    timeout_ms: i32,
+    retry: Json<RetryPolicy>,
+    version: i64,
+    created_at: chrono::DateTime<chrono::Utc>,
+    updated_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl TryFrom<Record> for EndpointRow {
+    type Error = Error;
+
+    fn try_from(record: Record) -> Result<Self, Error> {
+        Ok(Self {
+            id: EndpointId::from_trusted(record.id),
+            tenant: TenantId::from_trusted(record.tenant_id),
+            name: record.name,
+            description: record.description,
+            url: Sealed::from_bytes(record.url_sealed).map_err(|error| undecodable("url_sealed", error))?,
+            origin: record.url_origin,
+            enabled: record.enabled,
+            enabled_version: record.enabled_version,
+            timeout_ms: record.timeout_ms.unsigned_abs(),
+            retry: record.retry.0,
+            version: record.version,
+            created_at: Timestamp::from_datetime(record.created_at),
+            updated_at: Timestamp::from_datetime(record.updated_at),
+        })
+    }
+}
+
+/// Adds an endpoint as it is given.
+pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRow) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO endpoints (id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
+             timeout_ms, retry, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        new.id.as_str(),
+        tenant.as_str(),
+        new.name,
+        new.description,
+        new.url.as_bytes(),
+        new.origin,
+        new.enabled,
+        new.enabled_version,
+        timeout_column(new.timeout_ms),
+        Json(&new.retry) as _,
+        new.version,
+        new.created_at.to_datetime(),
+        new.updated_at.to_datetime(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Looks an endpoint up.
+pub async fn get(conn: &mut PgConnection, tenant: &TenantId, id: &EndpointId) -> Result<Option<EndpointRow>, Error> {
+    sqlx::query_as!(
+        Record,
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
+               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+           FROM endpoints WHERE tenant_id = $1 AND id = $2"#,
+        tenant.as_str(),
+        id.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// Looks an endpoint up and keeps others from changing it, or adding to what it owns, until the transaction ends.
+pub async fn get_for_update(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    id: &EndpointId,
+) -> Result<Option<EndpointRow>, Error> {
+    sqlx::query_as!(
+        Record,
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
+               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+           FROM endpoints WHERE tenant_id = $1 AND id = $2 FOR UPDATE"#,
+        tenant.as_str(),
+        id.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}
+
+/// Up to `limit` of a tenant's endpoints after the one given, oldest first.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    after: Option<&EndpointId>,
+    limit: i64,
+) -> Result<Vec<EndpointRow>, Error> {
+    sqlx::query_as!(
+        Record,
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
+               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+           FROM endpoints WHERE tenant_id = $1 AND ($2::text IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
+        tenant.as_str(),
+        after.map(EndpointId::as_str),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// Writes every changeable column of an endpoint, version included.
+pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &EndpointRow) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE endpoints SET name = $3, description = $4, url_sealed = $5, url_origin = $6, enabled = $7,
+             enabled_version = $8, timeout_ms = $9, retry = $10, version = $11, updated_at = $12
+         WHERE tenant_id = $1 AND id = $2",
+        tenant.as_str(),
+        changed.id.as_str(),
+        changed.name,
+        changed.description,
+        changed.url.as_bytes(),
+        changed.origin,
+        changed.enabled,
+        changed.enabled_version,
+        timeout_column(changed.timeout_ms),
+        Json(&changed.retry) as _,
+        changed.version,
+        changed.updated_at.to_datetime(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes an endpoint without subscriptions, and its secrets with it.
+pub async fn delete(conn: &mut PgConnection, tenant: &TenantId, id: &EndpointId) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM endpoints WHERE tenant_id = $1 AND id = $2", tenant.as_str(), id.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes all endpoints of a tenant, which must have no subscriptions left; returns ids and versions.
+pub async fn delete_all(conn: &mut PgConnection, tenant: &TenantId) -> Result<Vec<(EndpointId, i64)>, Error> {
+    let records = sqlx::query!("DELETE FROM endpoints WHERE tenant_id = $1 RETURNING id, version", tenant.as_str())
+        .fetch_all(conn)
+        .await?;
+    Ok(records.into_iter().map(|record| (EndpointId::from_trusted(record.id), record.version)).collect())
+}
+
+fn timeout_column(timeout_ms: u32) -> i32 {
+    i32::try_from(timeout_ms).expect("an endpoint's time-out is at most 60,000 ms")
+}
