@@ -15,9 +15,10 @@ pub struct ConfigEntry {
     pub body: ConfigBody,
 }
 
-/// The state of an entity, or that it is gone.
+/// The state of an entity, or that it is gone. In JSON tagged from outside (`{"endpoint": {…}}`): serde buffers
+/// what is tagged from inside, and numbers of arbitrary precision don't come out of that buffer as they went in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ConfigBody {
     /// A tenant that exists.
     Tenant(Tenant),

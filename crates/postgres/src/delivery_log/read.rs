@@ -1,0 +1,231 @@
+//! Reading the log.
+
+use chrono::{DateTime, Utc};
+use postrider_domain::{
+    DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    delivery::InvalidRun,
+};
+use sqlx::{Error, PgConnection};
+
+use super::{AttemptRow, DeliveryRow, DeliveryStatus, UnknownStatus};
+use crate::undecodable;
+
+/// The most runs of one message that are read at once.
+const MAX_RUNS: i64 = 100;
+
+/// The most attempts of one message that are read at once.
+const MAX_ATTEMPTS: i64 = 500;
+
+/// Which deliveries of a tenant to list; what is none does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only this endpoint's.
+    pub endpoint: Option<EndpointId>,
+    /// Only events of exactly this type.
+    pub event_type: Option<String>,
+    /// Only those that have come this far.
+    pub status: Option<DeliveryStatus>,
+    /// Only the runs of this message.
+    pub message: Option<MessageId>,
+    /// Only those of this event.
+    pub event: Option<EventId>,
+}
+
+/// A delivery's place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryKey {
+    /// When it was matched.
+    pub matched_at: Timestamp,
+    /// Its message.
+    pub message_id: MessageId,
+    /// Its run.
+    pub run: Run,
+}
+
+impl DeliveryRow {
+    /// Its place in the list.
+    pub fn key(&self) -> DeliveryKey {
+        DeliveryKey { matched_at: self.matched_at, message_id: self.message_id.clone(), run: self.run.clone() }
+    }
+}
+
+/// The deliveries of `tenant` that pass `filter`, latest matched first, from the one after `after`,
+/// at most `limit`.
+///
+/// To be called in a transaction, since it changes how this one plans: every filter is optional, and only a
+/// plan that knows which ones are set uses the right index.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    filter: &DeliveryFilter,
+    after: Option<&DeliveryKey>,
+    limit: i64,
+) -> Result<Vec<DeliveryRow>, Error> {
+    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    let rows = sqlx::query_as!(
+        StoredDelivery,
+        "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
+             source_partition, source_offset, status, attempt, last_status, last_error, next_attempt_at, matched_at,
+             updated_at
+         FROM deliveries
+         WHERE tenant_id = $1
+             AND ($2::text IS NULL OR endpoint_id = $2)
+             AND ($3::text IS NULL OR event_type = $3)
+             AND ($4::text IS NULL OR status = $4)
+             AND ($5::text IS NULL OR message_id = $5)
+             AND ($6::text IS NULL OR event_id = $6)
+             AND ($7::timestamptz IS NULL OR (matched_at, message_id, run) < ($7, $8, $9))
+         ORDER BY matched_at DESC, message_id DESC, run DESC
+         LIMIT $10",
+        tenant.as_str(),
+        filter.endpoint.as_ref().map(EndpointId::as_str),
+        filter.event_type,
+        filter.status.map(DeliveryStatus::as_str),
+        filter.message.as_ref().map(MessageId::as_str),
+        filter.event.as_ref().map(EventId::as_str),
+        after.map(|key| key.matched_at.to_datetime()),
+        after.map(|key| key.message_id.to_string()),
+        after.map(|key| key.run.to_string()),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredDelivery::decode).collect()
+}
+
+/// The runs of one message of `tenant`, the live one first, at most 100; empty if there is no such message.
+pub async fn runs_of(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    message: &MessageId,
+) -> Result<Vec<DeliveryRow>, Error> {
+    let rows = sqlx::query_as!(
+        StoredDelivery,
+        "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
+             source_partition, source_offset, status, attempt, last_status, last_error, next_attempt_at, matched_at,
+             updated_at
+         FROM deliveries
+         WHERE tenant_id = $1 AND message_id = $2
+         ORDER BY matched_at, run
+         LIMIT $3",
+        tenant.as_str(),
+        message.as_str(),
+        MAX_RUNS
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(StoredDelivery::decode).collect()
+}
+
+/// The attempts of all runs of one message of `tenant`, in the order in which they were made; the last 500
+/// if there are more.
+pub async fn attempts_of(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    message: &MessageId,
+) -> Result<Vec<AttemptRow>, Error> {
+    let rows = sqlx::query_as!(
+        StoredAttempt,
+        "SELECT message_id, run, log_partition, log_offset, tenant_id, attempt, started_at, duration_us, status,
+             error, error_message, response_excerpt
+         FROM delivery_attempts
+         WHERE tenant_id = $1 AND message_id = $2
+         ORDER BY started_at DESC, log_offset DESC
+         LIMIT $3",
+        tenant.as_str(),
+        message.as_str(),
+        MAX_ATTEMPTS
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().rev().map(StoredAttempt::decode).collect()
+}
+
+/// A row of `deliveries` as Postgres has it.
+struct StoredDelivery {
+    message_id: String,
+    run: String,
+    tenant_id: String,
+    endpoint_id: String,
+    subscription_id: String,
+    event_id: String,
+    event_type: String,
+    kind: String,
+    source_topic: String,
+    source_partition: i32,
+    source_offset: i64,
+    status: String,
+    attempt: i32,
+    last_status: Option<i32>,
+    last_error: Option<String>,
+    next_attempt_at: Option<DateTime<Utc>>,
+    matched_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl StoredDelivery {
+    fn decode(self) -> Result<DeliveryRow, Error> {
+        Ok(DeliveryRow {
+            message_id: MessageId::from_trusted(self.message_id),
+            run: decode_run(&self.run)?,
+            tenant: TenantId::from_trusted(self.tenant_id),
+            endpoint: EndpointId::from_trusted(self.endpoint_id),
+            subscription: SubscriptionId::from_trusted(self.subscription_id),
+            event_id: EventId::from_trusted(self.event_id),
+            event_type: self.event_type,
+            // The table allows these two.
+            kind: if self.kind == "test" { DeliveryKind::Test } else { DeliveryKind::Live },
+            source: SourceCoordinates {
+                topic: self.source_topic.into(),
+                partition: self.source_partition,
+                offset: self.source_offset,
+            },
+            status: self.status.parse().map_err(|e: UnknownStatus| undecodable("status", e))?,
+            attempt: self.attempt,
+            last_status: self.last_status,
+            last_error: self.last_error,
+            next_attempt_at: self.next_attempt_at.map(Timestamp::from_datetime),
+            matched_at: Timestamp::from_datetime(self.matched_at),
+            updated_at: Timestamp::from_datetime(self.updated_at),
+        })
+    }
+}
+
+/// A row of `delivery_attempts` as Postgres has it.
+struct StoredAttempt {
+    message_id: String,
+    run: String,
+    log_partition: i32,
+    log_offset: i64,
+    tenant_id: String,
+    attempt: i32,
+    started_at: DateTime<Utc>,
+    duration_us: i64,
+    status: Option<i32>,
+    error: Option<String>,
+    error_message: Option<String>,
+    response_excerpt: Option<String>,
+}
+
+impl StoredAttempt {
+    fn decode(self) -> Result<AttemptRow, Error> {
+        Ok(AttemptRow {
+            message_id: MessageId::from_trusted(self.message_id),
+            run: decode_run(&self.run)?,
+            log_partition: self.log_partition,
+            log_offset: self.log_offset,
+            tenant: TenantId::from_trusted(self.tenant_id),
+            attempt: self.attempt,
+            started_at: Timestamp::from_datetime(self.started_at),
+            duration_us: self.duration_us,
+            status: self.status,
+            error: self.error,
+            error_message: self.error_message,
+            response_excerpt: self.response_excerpt,
+        })
+    }
+}
+
+fn decode_run(text: &str) -> Result<Run, Error> {
+    text.parse().map_err(|e: InvalidRun| undecodable("run", e))
+}
