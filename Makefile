@@ -1,0 +1,29 @@
+# Thin: each target is a line over cargo or scripts/. `make` lists them.
+export SQLX_OFFLINE := true
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt openapi sql-cache
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+setup: ## Install what is missing, or say what it is (all other targets do this first)
+	@scripts/setup
+
+demo: setup ## See Postrider at work: events in, signed webhooks out (KEEP=1 keeps it up)
+	@cargo build -q -p postrider && cargo run -q -p postrider-testkit --bin demo -- $(DEMO_ARGS)
+
+test: setup ## Run all tests: unit, property, and end to end on a real Kafka and Postgres
+	cargo test --workspace
+
+check: setup ## Run what CI checks: format, lints, docs, generated files, tidiness, dependencies
+	@scripts/check
+
+fmt: setup ## Format the code
+	cargo fmt --all
+
+openapi: setup ## Write openapi/postrider.json anew
+	cargo run -q -p postrider -- openapi > openapi/postrider.json.new
+	mv openapi/postrider.json.new openapi/postrider.json
+
+sql-cache: setup ## Write the cache of checked SQL anew
+	scripts/sql-cache
