@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Everything Postrider knows about Kafka and Avro: the only crate that names either client.
+//!
+//! A stage reads with a [`StageConsumer`], writes with a [`Producer`] and settles each record by its
+//! [`SettleToken`] once its work is durable elsewhere. [`Layout`] knows partition counts and schemas.
+
+mod admin;
+mod clock;
+mod codec;
+mod config;
+mod consumer;
+mod headers;
+mod layout;
+mod lifecycle;
+pub mod mock;
+mod partition;
+mod producer;
+mod record;
+mod records;
+mod rejected;
+mod table_reader;
+mod topics;
+mod transaction;
+mod window;
+
+pub use admin::{AdminError, SettingProblem, TopicSettings, check_topics, create_topics};
+pub use clock::BrokerClock;
+pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
+pub use config::{ConnectError, FetchSize, KafkaConfig};
+pub use consumer::{Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer};
+pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
+pub use layout::{Layout, LayoutError};
+pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
+pub use partition::partition_for_key;
+pub use producer::{Ack, ProduceError, Producer};
+pub use record::{Headers, Outgoing, Record};
+pub use rejected::{RejectReason, reject};
+pub use table_reader::{TableEvent, TableReader};
+pub use topics::{TopicSpec, Topics};
+pub use transaction::{TransactionError, TransactionalProducer};
+pub use window::CommitMetadata;

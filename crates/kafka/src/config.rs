@@ -1,0 +1,150 @@
+//! How to reach Kafka, and the client settings that each use needs.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::{
+    ClientConfig,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+};
+
+/// The largest record of an internal topic, bytes; also checked on the topics at start.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How to reach Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `host:port`, comma-separated.
+    pub bootstrap_servers: String,
+    /// Any librdkafka property; overrides what Postrider sets.
+    pub properties: BTreeMap<String, String>,
+    /// Shown in the brokers' logs and quotas.
+    pub client_id: String,
+    /// Static group membership, if set; dynamic otherwise.
+    pub instance_id: Option<String>,
+    /// Whether the broker is the in-process one of `postrider dev`.
+    pub embedded: bool,
+}
+
+/// How much a consumer fetches ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchSize {
+    /// For throughput.
+    Large,
+    /// For a reader that mostly waits with its partitions paused: what is fetched ahead is thrown away.
+    Small,
+}
+
+/// Kafka can't be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("can't reach Kafka at '{servers}' (kafka.bootstrap_servers): {reason}")]
+pub struct ConnectError {
+    servers: String,
+    reason: String,
+}
+
+impl KafkaConfig {
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id)
+            .set("socket.keepalive.enable", "true")
+            // A broker that comes back is found again within a second, not ten.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    fn with_properties(&self, mut config: ClientConfig) -> ClientConfig {
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config
+    }
+
+    pub(crate) fn admin(&self) -> ClientConfig {
+        self.with_properties(self.base())
+    }
+
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // Transient errors are retried for as long as they last; what waits is bounded by the sender.
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "0")
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
+        self.with_properties(config)
+    }
+
+    pub(crate) fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.producer();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", "10000")
+            .set("message.timeout.ms", "10000");
+        config
+    }
+
+    fn reader(&self, fetch: FetchSize) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
+        match fetch {
+            FetchSize::Large => {
+                config.set("queued.min.messages", "2000").set("queued.max.messages.kbytes", "16384");
+            }
+            FetchSize::Small => {
+                config
+                    .set("queued.min.messages", "100")
+                    .set("queued.max.messages.kbytes", "256")
+                    .set("fetch.message.max.bytes", "262144");
+            }
+        }
+        if self.embedded {
+            // A produce does not wake a long poll of the in-process broker.
+            config.set("fetch.wait.max.ms", "10");
+        }
+        config
+    }
+
+    pub(crate) fn group_consumer(&self, group: &str, fetch: FetchSize) -> ClientConfig {
+        let mut config = self.reader(fetch);
+        config
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000");
+        if let Some(instance) = &self.instance_id {
+            config.set("group.instance.id", instance);
+        }
+        self.with_properties(config)
+    }
+
+    pub(crate) fn table_reader(&self) -> ClientConfig {
+        let mut config = self.reader(FetchSize::Large);
+        config
+            // Required by the client; never joined, never committed.
+            .set("group.id", format!("{}.reader", self.client_id))
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true");
+        self.with_properties(config)
+    }
+
+    /// Asks a broker for its metadata: whether Kafka can be reached at all. Blocks a thread of the pool.
+    pub async fn check_connection(&self, patience: Duration) -> Result<(), ConnectError> {
+        let (this, servers) = (self.clone(), self.bootstrap_servers.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = this.admin().create().map_err(|error| error.to_string())?;
+            consumer.fetch_metadata(None, patience).map(drop).map_err(|error| error.to_string())
+        });
+        let answer = asked.await.unwrap_or_else(|error| Err(error.to_string()));
+        answer.map_err(|reason| ConnectError { servers, reason })
+    }
+}

@@ -1,0 +1,14 @@
+//! The stage consumer: a group member whose poll thread never blocks.
+
+mod context;
+mod poll_thread;
+mod positions;
+mod slot;
+mod stage;
+mod stream;
+
+pub use positions::{PositionSource, Positions};
+pub use stage::{StageConfig, StageConsumer};
+pub use stream::{Inbound, PartitionStream};
+
+pub use crate::window::SettleToken;

@@ -1,0 +1,121 @@
+//! What a stage sees of one assigned partition.
+
+use std::sync::Arc;
+
+use postrider_domain::DirectoryVersion;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Record,
+    window::{CommitMetadata, SettleToken, SharedWindow},
+};
+
+/// A record and the duty to settle it.
+#[derive(Debug)]
+pub struct Inbound {
+    /// The record.
+    pub record: Record,
+    /// To be settled once the record's work is durable elsewhere.
+    pub token: SettleToken,
+}
+
+/// One assigned partition, from its assignment to its revocation.
+#[derive(Debug)]
+pub struct PartitionStream {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) metadata: CommitMetadata,
+    pub(super) records: mpsc::Receiver<Inbound>,
+    pub(super) window: Arc<SharedWindow>,
+    pub(super) stopped: CancellationToken,
+    pub(super) aborted: CancellationToken,
+}
+
+impl PartitionStream {
+    /// A stream without a consumer behind it, for a stage's own tests: what is sent comes out, and the
+    /// second value stops it.
+    pub fn for_test(topic: &str, partition: i32, capacity: usize) -> (Self, TestPartition) {
+        let (sender, records) = mpsc::channel(capacity);
+        let window = SharedWindow::new(CommitMetadata::default());
+        let (stopped, aborted) = (CancellationToken::new(), CancellationToken::new());
+        let test = TestPartition { sender, window: window.clone(), stopped: stopped.clone(), aborted: aborted.clone() };
+        let metadata = CommitMetadata::default();
+        (Self { topic: topic.into(), partition, metadata, records, window, stopped, aborted }, test)
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// What the last owner of this partition committed beside its offset.
+    pub fn start_metadata(&self) -> &CommitMetadata {
+        &self.metadata
+    }
+
+    /// The next record; none once the partition is revoked or the process stops. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Inbound> {
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => {}
+            record = self.records.recv() => if record.is_some() { return record },
+        }
+        // What was read ahead is somebody else's now: let go of it, so that the drain does not wait for it.
+        self.records.close();
+        while self.records.try_recv().is_ok() {}
+        None
+    }
+
+    /// Cancelled when no more work may be begun for this partition.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
+    }
+
+    /// Cancelled when the time to drain is over: what is in flight is to be abandoned unsettled.
+    pub fn aborted(&self) -> CancellationToken {
+        self.aborted.clone()
+    }
+
+    /// Stores the directory's version with the commits from here on.
+    pub fn set_version(&self, version: DirectoryVersion) {
+        self.window.set_version(version);
+    }
+}
+
+/// The other end of [`PartitionStream::for_test`].
+#[derive(Debug)]
+pub struct TestPartition {
+    sender: mpsc::Sender<Inbound>,
+    window: Arc<SharedWindow>,
+    /// Ends the stream, as a revoke does.
+    pub stopped: CancellationToken,
+    /// Ends the time to drain.
+    pub aborted: CancellationToken,
+}
+
+impl TestPartition {
+    /// Hands a record to the stage.
+    ///
+    /// # Panics
+    /// If the stream was dropped.
+    pub async fn send(&self, record: Record) {
+        let token = self.window.track(record.offset);
+        self.sender.send(Inbound { record, token }).await.expect("the stage reads its stream");
+    }
+
+    /// The offset that would be committed now.
+    pub fn committable(&self) -> Option<i64> {
+        self.window.committable().map(|(offset, _)| offset)
+    }
+
+    /// Records handed out and neither settled nor let go of.
+    pub fn outstanding(&self) -> usize {
+        self.window.outstanding()
+    }
+}

@@ -1,0 +1,199 @@
+//! How the domain's types stand in Avro: mostly as they are; configuration entries by wire types.
+
+use std::borrow::Cow;
+
+use postrider_domain::{
+    ConfigBody, ConfigEntry, ConfigMarker, Delivery, DeliveryEvent, DirectoryVersion, EndpointId, EntityId, EntityKind,
+    SecretId, Subscription, SubscriptionId, TenantId, Timestamp,
+    config_entry::{Deleted, Tenant},
+    delivery_event::DeadLetter,
+    endpoint::{Endpoint, EndpointSecret},
+    pattern::TypePattern,
+    seal::Sealed,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::codec::AvroRecord;
+
+/// This build's schemas, by name.
+pub(crate) const SCHEMAS: [(&str, &str); 5] = [
+    ("Delivery", include_str!("../../../schemas/delivery.avsc")),
+    ("DeliveryEvent", include_str!("../../../schemas/delivery_event.avsc")),
+    ("DeadLetter", include_str!("../../../schemas/dead_letter.avsc")),
+    ("ConfigEntry", include_str!("../../../schemas/config_entry.avsc")),
+    ("ConfigMarker", include_str!("../../../schemas/config_marker.avsc")),
+];
+
+/// The form of a value that maps onto its Avro schema.
+pub trait Wire: Sized {
+    /// The schema's name.
+    const SCHEMA: &'static str;
+    /// The form.
+    type Form: Serialize + DeserializeOwned + Clone;
+    /// The value in that form.
+    fn to_wire(&self) -> Cow<'_, Self::Form>;
+    /// The value from that form. Error: why it is not one.
+    fn from_wire(form: Self::Form) -> Result<Self, String>;
+}
+
+macro_rules! as_it_is {
+    ($($type:ident),*) => {$(
+        impl AvroRecord for $type {}
+        impl Wire for $type {
+            const SCHEMA: &'static str = stringify!($type);
+            type Form = Self;
+            fn to_wire(&self) -> Cow<'_, Self> {
+                Cow::Borrowed(self)
+            }
+            fn from_wire(form: Self) -> Result<Self, String> {
+                Ok(form)
+            }
+        }
+    )*};
+}
+as_it_is!(Delivery, DeliveryEvent, DeadLetter, ConfigMarker);
+
+/// [`ConfigEntry`] in Avro.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConfigEntryForm {
+    version: DirectoryVersion,
+    entity_version: i64,
+    body: BodyForm,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum BodyForm {
+    Tenant(Tenant),
+    Endpoint(EndpointForm),
+    Subscription(SubscriptionForm),
+    Deleted(DeletedForm),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct EndpointForm {
+    id: EndpointId,
+    tenant: TenantId,
+    #[serde(with = "serde_bytes")]
+    url: Vec<u8>,
+    origin: String,
+    enabled: bool,
+    enabled_version: i64,
+    timeout_ms: i32,
+    retry: String,
+    secrets: Vec<SecretForm>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SecretForm {
+    id: SecretId,
+    #[serde(with = "serde_bytes")]
+    sealed: Vec<u8>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SubscriptionForm {
+    id: SubscriptionId,
+    tenant: TenantId,
+    endpoint: EndpointId,
+    event_types: Vec<TypePattern>,
+    filter: Option<String>,
+    created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct DeletedForm {
+    id: EntityId,
+    entity: EntityKind,
+    at: Timestamp,
+}
+
+impl AvroRecord for ConfigEntry {}
+
+impl Wire for ConfigEntry {
+    const SCHEMA: &'static str = "ConfigEntry";
+    type Form = ConfigEntryForm;
+
+    fn to_wire(&self) -> Cow<'_, ConfigEntryForm> {
+        let body = match &self.body {
+            ConfigBody::Tenant(tenant) => BodyForm::Tenant(tenant.clone()),
+            ConfigBody::Endpoint(endpoint) => BodyForm::Endpoint(endpoint_form(endpoint)),
+            ConfigBody::Subscription(subscription) => BodyForm::Subscription(subscription_form(subscription)),
+            ConfigBody::Deleted(deleted) => {
+                BodyForm::Deleted(DeletedForm { id: deleted.id.clone(), entity: deleted.entity, at: deleted.at })
+            }
+        };
+        Cow::Owned(ConfigEntryForm { version: self.version, entity_version: self.entity_version, body })
+    }
+
+    fn from_wire(form: ConfigEntryForm) -> Result<Self, String> {
+        let body = match form.body {
+            BodyForm::Tenant(tenant) => ConfigBody::Tenant(tenant),
+            BodyForm::Endpoint(endpoint) => ConfigBody::Endpoint(Box::new(endpoint_from(endpoint)?)),
+            BodyForm::Subscription(subscription) => ConfigBody::Subscription(subscription_from(subscription)?),
+            BodyForm::Deleted(DeletedForm { id, entity, at }) => ConfigBody::Deleted(Deleted { id, entity, at }),
+        };
+        Ok(Self { version: form.version, entity_version: form.entity_version, body })
+    }
+}
+
+fn endpoint_form(endpoint: &Endpoint) -> EndpointForm {
+    let secret = |secret: &EndpointSecret| SecretForm {
+        id: secret.id.clone(),
+        sealed: secret.sealed.as_bytes().to_vec(),
+        expires_at: secret.expires_at,
+    };
+    EndpointForm {
+        id: endpoint.id.clone(),
+        tenant: endpoint.tenant.clone(),
+        url: endpoint.url.as_bytes().to_vec(),
+        origin: endpoint.origin.clone(),
+        enabled: endpoint.enabled,
+        enabled_version: endpoint.enabled_version,
+        timeout_ms: i32::try_from(endpoint.timeout_ms).unwrap_or(i32::MAX),
+        retry: serde_json::to_string(&endpoint.retry).expect("a retry policy is JSON"),
+        secrets: endpoint.secrets.iter().map(secret).collect(),
+    }
+}
+
+fn endpoint_from(form: EndpointForm) -> Result<Endpoint, String> {
+    let open = |bytes| Sealed::from_bytes(bytes).map_err(|error| error.to_string());
+    let secret = |secret: SecretForm| {
+        Ok(EndpointSecret { id: secret.id, sealed: open(secret.sealed)?, expires_at: secret.expires_at })
+    };
+    Ok(Endpoint {
+        id: form.id,
+        tenant: form.tenant,
+        url: open(form.url)?,
+        origin: form.origin,
+        enabled: form.enabled,
+        enabled_version: form.enabled_version,
+        timeout_ms: u32::try_from(form.timeout_ms).map_err(|_| "timeout_ms is negative".to_owned())?,
+        retry: serde_json::from_str(&form.retry).map_err(|error| format!("retry: {error}"))?,
+        secrets: form.secrets.into_iter().map(secret).collect::<Result<_, String>>()?,
+    })
+}
+
+fn subscription_form(subscription: &Subscription) -> SubscriptionForm {
+    let filter = subscription.filter.as_ref();
+    SubscriptionForm {
+        id: subscription.id.clone(),
+        tenant: subscription.tenant.clone(),
+        endpoint: subscription.endpoint.clone(),
+        event_types: subscription.event_types.clone(),
+        filter: filter.map(|filter| serde_json::to_string(filter).expect("a filter is JSON")),
+        created_at: subscription.created_at,
+    }
+}
+
+fn subscription_from(form: SubscriptionForm) -> Result<Subscription, String> {
+    let filter = form.filter.as_deref().map(serde_json::from_str).transpose();
+    Ok(Subscription {
+        id: form.id,
+        tenant: form.tenant,
+        endpoint: form.endpoint,
+        event_types: form.event_types,
+        filter: filter.map_err(|error| format!("filter: {error}"))?,
+        created_at: form.created_at,
+    })
+}

@@ -1,0 +1,109 @@
+//! A transactional producer: all records of a batch or none, and only from its newest instance.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{FutureProducer, FutureRecord, Producer as _},
+};
+
+use crate::{KafkaConfig, Outgoing};
+
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a batch was not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// A newer instance has taken over, or this one is broken: make a new one before going on.
+    #[error("the transactional producer was fenced or failed for good: {0}")]
+    Fenced(String),
+    /// Nothing of it was published; it can be tried again.
+    #[error("the transaction was aborted: {0}")]
+    Aborted(String),
+}
+
+/// Publishes batches atomically under one transactional id.
+#[derive(Clone)]
+pub struct TransactionalProducer(Arc<FutureProducer>);
+
+impl std::fmt::Debug for TransactionalProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionalProducer").finish_non_exhaustive()
+    }
+}
+
+impl TransactionalProducer {
+    /// Takes over `transactional_id`: from here on every older instance is fenced.
+    pub async fn init(kafka: &KafkaConfig, transactional_id: &str) -> Result<Self, TransactionError> {
+        let config = kafka.transactional_producer(transactional_id);
+        blocking(move || {
+            let producer: FutureProducer = config.create()?;
+            producer.init_transactions(OPERATION_TIMEOUT)?;
+            Ok(Self(Arc::new(producer)))
+        })
+        .await
+    }
+
+    /// Publishes all of `records` in one transaction, or none of them.
+    pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), TransactionError> {
+        let producer = self.0.clone();
+        blocking(move || producer.begin_transaction()).await?;
+        let written = self.write(&records).await;
+        let producer = self.0.clone();
+        let committed = match written {
+            Ok(()) => blocking(move || producer.commit_transaction(OPERATION_TIMEOUT)).await,
+            Err(error) => Err(error),
+        };
+        match committed {
+            Err(TransactionError::Aborted(reason)) => {
+                let producer = self.0.clone();
+                blocking(move || producer.abort_transaction(OPERATION_TIMEOUT)).await?;
+                Err(TransactionError::Aborted(reason))
+            }
+            other => other,
+        }
+    }
+
+    async fn write(&self, records: &[Outgoing]) -> Result<(), TransactionError> {
+        let mut acknowledgements = Vec::with_capacity(records.len());
+        for record in records {
+            let queued = self.0.send_result(FutureRecord {
+                topic: &record.topic,
+                partition: record.partition,
+                payload: record.value.as_deref(),
+                key: Some(&*record.key),
+                timestamp: None,
+                headers: Some(record.headers.to_kafka()),
+            });
+            acknowledgements.push(queued.map_err(|(error, _)| classify(&error))?);
+        }
+        for acknowledgement in acknowledgements {
+            let delivered = acknowledgement.await.map_err(|_| TransactionError::Fenced("it was closed".to_owned()))?;
+            delivered.map_err(|(error, _)| classify(&error))?;
+        }
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, TransactionError> {
+    let answer = tokio::task::spawn_blocking(call).await;
+    answer.map_err(|error| TransactionError::Fenced(error.to_string()))?.map_err(|error| classify(&error))
+}
+
+fn classify(error: &KafkaError) -> TransactionError {
+    let fatal = match error {
+        KafkaError::Transaction(transaction) => transaction.is_fatal(),
+        _ => matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::Fatal
+                    | RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::InvalidProducerEpoch
+                    | RDKafkaErrorCode::State
+            )
+        ),
+    };
+    if fatal { TransactionError::Fenced(error.to_string()) } else { TransactionError::Aborted(error.to_string()) }
+}
