@@ -92,3 +92,97 @@ impl ConfigMarker {
     /// The marker's key in the topic.
     pub const KEY: &'static str = "#marker";
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        EndpointId, SecretId, SubscriptionId,
+        endpoint::{EndpointSecret, purpose},
+        filter::Filter,
+        retry::{Exponential, RetryPolicy, Schedule},
+        seal::{KeyRing, SealedAt},
+    };
+
+    fn tenant() -> TenantId {
+        TenantId::from_trusted("ten_1")
+    }
+
+    fn endpoint() -> Endpoint {
+        let mut rng = StdRng::seed_from_u64(1);
+        let ring = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
+        let id = EndpointId::from_trusted("ep_1");
+        let mut seal = |text: &[u8], purpose| {
+            ring.seal(text, SealedAt { tenant: &tenant(), entity: &(&id).into(), purpose, version: 2 }, &mut rng)
+        };
+        let exponential = Exponential { initial_seconds: 5, factor: 2.1, max_seconds: 3_600, retries: 5 };
+        let secret = EndpointSecret {
+            id: SecretId::from_trusted("sec_1"),
+            sealed: seal(b"whsec_x", purpose::SECRET),
+            expires_at: Some(Timestamp::from_millis(9)),
+        };
+        Endpoint {
+            id: id.clone(),
+            tenant: tenant(),
+            url: seal(b"https://example.com/", purpose::URL),
+            origin: "https://example.com".into(),
+            enabled: true,
+            enabled_version: 2,
+            timeout_ms: 30_000,
+            retry: RetryPolicy::new(Schedule::Exponential(exponential), Some(86_400)).unwrap(),
+            secrets: vec![secret],
+        }
+    }
+
+    fn subscription() -> Subscription {
+        let exact = r#"{"all": [
+            {"field": "data.total", "operator": "greater_than", "value": 0.10000000000000000000000001},
+            {"field": "data.id", "operator": "in", "value": [18446744073709551616, {"a": 1e400}]}]}"#;
+        Subscription {
+            id: SubscriptionId::from_trusted("sub_1"),
+            tenant: tenant(),
+            endpoint: EndpointId::from_trusted("ep_1"),
+            event_types: ["order.*", "*", "a.b"].map(|pattern| pattern.parse().unwrap()).into(),
+            filter: Some(serde_json::from_str::<Filter>(exact).unwrap()),
+            created_at: Timestamp::from_millis(7),
+        }
+    }
+
+    #[test]
+    fn every_entry_survives_json_exactly() {
+        let deleted =
+            Deleted { id: EntityId::from_trusted("ep_1"), entity: EntityKind::Endpoint, at: Timestamp::from_millis(1) };
+        let bodies = [
+            ConfigBody::Tenant(Tenant { id: tenant(), name: "Ann".into() }),
+            ConfigBody::Endpoint(Box::new(endpoint())),
+            ConfigBody::Subscription(subscription()),
+            ConfigBody::Deleted(deleted),
+        ];
+        for body in bodies {
+            let entry = ConfigEntry { version: DirectoryVersion { epoch: 1, seq: 2 }, entity_version: 3, body };
+            let text = serde_json::to_string(&entry).unwrap();
+            assert_eq!(serde_json::from_str::<ConfigEntry>(&text).unwrap(), entry, "{text}");
+            // By way of a `Value`, as a JSON column is read.
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::from_value::<ConfigEntry>(value).unwrap(), entry, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_json_names_the_kind() {
+        let body = ConfigBody::Tenant(Tenant { id: tenant(), name: "Ann".into() });
+        assert_eq!(serde_json::to_value(&body).unwrap(), json!({"tenant": {"id": "ten_1", "name": "Ann"}}));
+    }
+
+    #[test]
+    fn the_key_is_the_entitys_id_and_only_deletions_are_not_live() {
+        let body = ConfigBody::Subscription(subscription());
+        assert_eq!((body.key(), body.is_live()), (EntityId::from_trusted("sub_1"), true));
+        let id = body.key();
+        let deleted = ConfigBody::Deleted(Deleted { id, entity: EntityKind::Subscription, at: Timestamp::EPOCH });
+        assert_eq!((deleted.key(), deleted.is_live()), (body.key(), false));
+    }
+}

@@ -33,7 +33,8 @@ pub fn render(event: &Event) -> Rendered {
 /// Whether a media type is JSON: `application/json`, `text/json` or any `…+json`, parameters aside.
 pub fn is_json_content_type(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(essence.as_str(), "application/json" | "text/json") || (essence.contains('/') && essence.ends_with("+json"))
+    matches!(essence.as_str(), "application/json" | "text/json")
+        || (essence.contains('/') && essence.ends_with("+json"))
 }
 
 #[cfg(test)]

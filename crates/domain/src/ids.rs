@@ -201,7 +201,13 @@ mod tests {
 
     #[test]
     fn a_foreign_prefix_and_a_bad_body_are_refused() {
-        for bad in ["", "ep_", "sub_01hzzzzzzzzzzzzzzzzzzzzzzz", "ep_01HZZZZZZZZZZZZZZZZZZZZZZZ", "ep_0/hzzzzzzzzzzzzzzzzzzzzzzz"] {
+        for bad in [
+            "",
+            "ep_",
+            "sub_01hzzzzzzzzzzzzzzzzzzzzzzz",
+            "ep_01HZZZZZZZZZZZZZZZZZZZZZZZ",
+            "ep_0/hzzzzzzzzzzzzzzzzzzzzzzz",
+        ] {
             assert!(bad.parse::<EndpointId>().is_err(), "{bad}");
         }
     }

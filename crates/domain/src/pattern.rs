@@ -39,7 +39,9 @@ pub enum InvalidEventType {
         length: usize,
     },
     /// A character outside the alphabet.
-    #[error("'{text}' is not an event type: {character:?} is not allowed; use letters, digits, '_' and '-' in segments separated by '.', '/' or ':'")]
+    #[error(
+        "'{text}' is not an event type: {character:?} is not allowed; use letters, digits, '_' and '-' in segments separated by '.', '/' or ':'"
+    )]
     Character {
         /// What was given, shortened.
         text: String,
@@ -47,7 +49,9 @@ pub enum InvalidEventType {
         character: char,
     },
     /// A separator at the start, at the end, or next to another.
-    #[error("'{text}' is not an event type: it has an empty segment; put a name before and after every '.', '/' and ':'")]
+    #[error(
+        "'{text}' is not an event type: it has an empty segment; put a name before and after every '.', '/' and ':'"
+    )]
     EmptySegment {
         /// What was given, shortened.
         text: String,
@@ -58,7 +62,9 @@ pub enum InvalidEventType {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
     /// A `*` that does not stand for whole trailing segments.
-    #[error("'{text}' is not an event-type pattern: '*' stands alone or as the last segment after a dot, as in 'order.*'")]
+    #[error(
+        "'{text}' is not an event-type pattern: '*' stands alone or as the last segment after a dot, as in 'order.*'"
+    )]
     Wildcard {
         /// What was given, shortened.
         text: String,
@@ -154,4 +160,67 @@ fn is_separator(c: char) -> bool {
 
 fn shortened(text: &str) -> String {
     text.chars().take(ECHOED_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn patterns_match_what_they_say() {
+        let table = [
+            ("order.created", "order.created", true),
+            ("order.created", "order.created.v2", false),
+            ("order.created", "Order.created", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order.line.added", true),
+            ("order.*", "order", false),
+            ("order.*", "orders.created", false),
+            ("com.example/order.*", "com.example/order.created", true),
+            ("*", "anything", true),
+        ];
+        for (pattern, event_type, wanted) in table {
+            assert_eq!(pattern.parse::<TypePattern>().unwrap().matches(event_type), wanted, "{pattern} {event_type}");
+        }
+    }
+
+    #[test]
+    fn event_types_are_liberal_but_bounded() {
+        let long = "x".repeat(MAX_EVENT_TYPE_LENGTH);
+        for good in ["a", "order.created", "com.example/order:v2", "A-1_b.C", &long] {
+            assert_eq!(validate_event_type(good), Ok(()), "{good}");
+        }
+        let too_long = "x".repeat(MAX_EVENT_TYPE_LENGTH + 1);
+        for bad in ["", ".", "a.", ".a", "a..b", "a./b", "a b", "é", "a.*", "a\n", &too_long] {
+            assert!(validate_event_type(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_anywhere_else_is_refused_with_the_fix() {
+        for bad in ["**", "order*", "*.created", "order.*.v1", ".*", "order.**", "order/*"] {
+            let message = bad.parse::<TypePattern>().unwrap_err().to_string();
+            assert!(message.contains("as in 'order.*'"), "{bad}: {message}");
+        }
+        let long = format!("{}.*", "x".repeat(MAX_EVENT_TYPE_LENGTH));
+        assert!(matches!(long.parse::<TypePattern>(), Err(InvalidPattern::Type(InvalidEventType::TooLong { .. }))));
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_json_round_trip(text in "[a-c]{1,2}([./:][a-c]){0,3}(\\.\\*)?|\\*") {
+            let pattern: TypePattern = text.parse().unwrap();
+            prop_assert_eq!(pattern.to_string(), text.clone());
+            let json = serde_json::to_string(&pattern).unwrap();
+            prop_assert_eq!(&json, &format!("\"{text}\""));
+            prop_assert_eq!(serde_json::from_str::<TypePattern>(&json).unwrap(), pattern);
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text.parse::<TypePattern>();
+        }
+    }
 }

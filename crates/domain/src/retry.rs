@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::Attempt;
 
@@ -57,6 +57,7 @@ pub struct Exponential {
     /// The delay after the first attempt, 1 to [`MAX_INITIAL_SECONDS`].
     pub initial_seconds: u32,
     /// What each delay is multiplied by to give the next, 1 to 10.
+    #[serde(deserialize_with = "exact_f64")]
     pub factor: f64,
     /// No delay is longer than this; `initial_seconds` to [`MAX_DELAY_SECONDS`].
     pub max_seconds: u32,
@@ -136,6 +137,12 @@ impl Exponential {
     }
 }
 
+/// The nearest `f64`, so that a policy is equal to what was written; `serde_json` by itself may be one bit off.
+fn exact_f64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    number.as_f64().ok_or_else(|| de::Error::custom("the number is out of range"))
+}
+
 fn nth(delays_seconds: &[u32], index: u32) -> Option<Duration> {
     let seconds = *delays_seconds.get(usize::try_from(index).ok()?)?;
     Some(Duration::from_secs(seconds.into()))
@@ -200,7 +207,10 @@ impl TryFrom<RetryPolicyJson> for RetryPolicy {
                 return Err(invalid("schedule", "missing: give 'schedule', 'delays_seconds' or 'exponential'".into()));
             }
             _ => {
-                return Err(invalid("schedule", "give only one of 'schedule', 'delays_seconds' and 'exponential'".into()));
+                return Err(invalid(
+                    "schedule",
+                    "give only one of 'schedule', 'delays_seconds' and 'exponential'".into(),
+                ));
             }
         };
         Self::new(schedule, json.max_age_seconds)
@@ -216,5 +226,96 @@ impl From<RetryPolicy> for RetryPolicyJson {
             Schedule::Exponential(exponential) => json.exponential = Some(exponential),
         }
         json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{from_str, json, to_value};
+
+    use super::*;
+
+    fn delays(policy: &RetryPolicy) -> Vec<u64> {
+        (1..).map_while(|n| policy.delay_after(Attempt::new(n).unwrap())).map(|delay| delay.as_secs()).collect()
+    }
+
+    #[test]
+    fn each_way_gives_its_delays() {
+        let table: [(&str, &[u64]); 6] = [
+            (r#"{"schedule":"standard"}"#, &[5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]),
+            (r#"{"schedule":"fast"}"#, &[1, 5, 15, 60, 300]),
+            (r#"{"delays_seconds":[7,1]}"#, &[7, 1]),
+            (r#"{"delays_seconds":[]}"#, &[]),
+            (
+                r#"{"exponential":{"initial_seconds":5,"factor":2.5,"max_seconds":60,"retries":5}}"#,
+                &[5, 12, 31, 60, 60],
+            ),
+            (r#"{"exponential":{"initial_seconds":5,"factor":1,"max_seconds":5,"retries":0}}"#, &[]),
+        ];
+        for (json, wanted) in table {
+            assert_eq!(delays(&from_str(json).unwrap()), wanted, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_the_standard_schedule() {
+        assert_eq!(to_value(RetryPolicy::default()).unwrap(), json!({"schedule": "standard"}));
+    }
+
+    #[test]
+    fn bad_policies_are_refused_with_the_field() {
+        let long = format!(r#"{{"delays_seconds":{:?}}}"#, [1; 51]);
+        let table = [
+            ("{}", "missing"),
+            (r#"{"schedule":"slow"}"#, "`standard` or `fast`"),
+            (r#"{"schedule":"fast","delays_seconds":[1]}"#, "only one of"),
+            (r#"{"schedule":"fast","retries":1}"#, "unknown field `retries`"),
+            (r#"{"delays_seconds":[1,0]}"#, "delays_seconds[1]: 0 is out of range"),
+            (r#"{"delays_seconds":[604801]}"#, "delays_seconds[0]: 604801 is out of range"),
+            (r#"{"schedule":"fast","max_age_seconds":0}"#, "max_age_seconds: 0"),
+            (r#"{"exponential":{"initial_seconds":0,"factor":2,"max_seconds":60,"retries":1}}"#, "initial_seconds: 0"),
+            (r#"{"exponential":{"initial_seconds":5,"factor":0.5,"max_seconds":60,"retries":1}}"#, "factor: 0.5"),
+            (r#"{"exponential":{"initial_seconds":5,"factor":2,"max_seconds":4,"retries":1}}"#, "max_seconds: 4"),
+            (r#"{"exponential":{"initial_seconds":5,"factor":2,"max_seconds":60,"retries":11}}"#, "retries: 11"),
+            (r#"{"exponential":{"initial_seconds":5}}"#, "missing field `factor`"),
+            (&long, "51 delays"),
+        ];
+        for (json, part) in table {
+            let message = from_str::<RetryPolicy>(json).unwrap_err().to_string();
+            assert!(message.contains(part), "{json}: {message}");
+        }
+    }
+
+    fn any_schedule() -> impl Strategy<Value = Schedule> {
+        let exponential = (1..=3_600u32, 1.0..=10.0f64, 3_600..=604_800u32, 0..=10u32).prop_map(
+            |(initial_seconds, factor, max_seconds, retries)| {
+                Schedule::Exponential(Exponential { initial_seconds, factor, max_seconds, retries })
+            },
+        );
+        prop_oneof![
+            Just(Schedule::Named(NamedSchedule::Fast)),
+            proptest::collection::vec(1..=604_800u32, 0..=50).prop_map(Schedule::Delays),
+            exponential,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn json_round_trips(schedule in any_schedule(), max_age in proptest::option::of(1..=MAX_AGE_SECONDS)) {
+            let policy = RetryPolicy::new(schedule, max_age).unwrap();
+            prop_assert_eq!(from_str::<RetryPolicy>(&serde_json::to_string(&policy).unwrap()).unwrap(), policy);
+        }
+
+        #[test]
+        fn exponential_delays_never_shrink_and_stay_under_the_cap(
+            initial_seconds in 1..=3_600u32, factor in 1.0..=10.0f64, more in 0..=601_200u32,
+        ) {
+            let exponential = Exponential { initial_seconds, factor, max_seconds: initial_seconds + more, retries: 10 };
+            let policy = RetryPolicy::new(Schedule::Exponential(exponential), None).unwrap();
+            let delays = delays(&policy);
+            prop_assert_eq!(delays.len(), 10);
+            prop_assert!(delays.is_sorted() && delays[9] <= u64::from(initial_seconds + more));
+        }
     }
 }

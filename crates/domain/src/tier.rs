@@ -118,3 +118,129 @@ pub fn is_early(not_before: NotBefore, now: Timestamp) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidTiers(String);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Attempt, retry::RetryPolicy};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn due_in(delay: Duration) -> NotBefore {
+        NotBefore { at: NOW + delay, whole_delay: delay }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The tiers that a delivery passes, and when it is handed over.
+    fn follow(tiers: &Tiers, delay: Duration) -> (Vec<String>, Timestamp) {
+        let (mut hops, mut now) = (Vec::new(), NOW);
+        while let Hop::Tier(tier) = tiers.next_hop(due_in(delay), now) {
+            hops.push(tier.name());
+            now = now + tier.delay();
+            assert!(hops.len() < 10_000, "{delay:?} does not end");
+        }
+        (hops, now)
+    }
+
+    #[test]
+    fn names_use_the_largest_unit_that_divides() {
+        let table = [(1, "1ms"), (1_500, "1500ms"), (5_000, "5s"), (90_000, "90s"), (60_000, "1m"), (7_200_000, "2h")];
+        for (millis, name) in table {
+            assert_eq!(Tier::new(Duration::from_millis(millis)).name(), name);
+        }
+        let names: Vec<_> = Tiers::default().iter().map(Tier::name).collect();
+        assert_eq!(names, ["1s", "5s", "30s", "5m", "30m", "2h", "10h"]);
+    }
+
+    #[test]
+    fn tiers_are_sorted_and_bad_lists_refused() {
+        let names: Vec<_> = Tiers::new([secs(60), secs(1)]).unwrap().iter().map(Tier::name).collect();
+        assert_eq!(names, ["1s", "1m"]);
+        let refused = [vec![], vec![Duration::ZERO, secs(1)], vec![secs(60), secs(1), secs(60)]];
+        let messages = refused.map(|delays| Tiers::new(delays).unwrap_err().to_string());
+        for (message, part) in messages.iter().zip(["no retry tiers", "no delay", "tier 1m is there twice"]) {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn delays_are_made_of_tiers() {
+        let table: [(u64, &[&str]); 8] = [
+            (0, &[]),
+            (1, &["1s"]),
+            (5, &["5s"]),
+            (300, &["5m"]),
+            (270, &["5m"]),
+            (18_000, &["2h", "2h", "30m", "30m"]),
+            (50_400, &["10h", "2h", "2h"]),
+            (86_400, &["10h", "10h", "2h"]),
+        ];
+        for (seconds, wanted) in table {
+            assert_eq!(follow(&Tiers::default(), secs(seconds)).0, wanted, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn what_is_due_or_nearly_due_is_delivered() {
+        let tiers = Tiers::default();
+        let due = due_in(secs(100));
+        assert_eq!(tiers.next_hop(due, NOW + secs(100)), Hop::Deliver);
+        assert_eq!(tiers.next_hop(due, NOW + secs(1_000)), Hop::Deliver);
+        assert_eq!(tiers.next_hop(due, NOW + Duration::from_millis(90_001)), Hop::Deliver);
+        assert_ne!(tiers.next_hop(due, NOW + secs(90)), Hop::Deliver);
+        assert_eq!(tiers.next_hop(due_in(Duration::from_millis(899)), NOW), Hop::Deliver);
+    }
+
+    #[test]
+    fn parking_takes_no_tier_under_30_seconds() {
+        let table = [(0, "30s"), (10, "30s"), (40, "30s"), (269, "30s"), (270, "5m"), (4_000, "30m"), (1 << 40, "10h")];
+        for (seconds, name) in table {
+            assert_eq!(Tiers::default().parking(secs(seconds)).name(), name, "{seconds} s");
+        }
+        let short = Tiers::new([secs(1), secs(5)]).unwrap();
+        assert_eq!(short.parking(secs(1)).name(), "5s");
+    }
+
+    #[test]
+    fn early_is_more_than_five_seconds_and_a_tenth() {
+        let table = [(10, 5, false), (10, 6, true), (100, 10, false), (100, 11, true), (100, 0, false)];
+        for (whole, left, early) in table {
+            assert_eq!(is_early(due_in(secs(whole)), NOW + secs(whole - left)), early, "{left} s of {whole} s left");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_ends_within_a_tenth_of_itself_or_of_a_tier(millis in 0..=700_000_000u64) {
+            let delay = Duration::from_millis(millis);
+            let (_, handed_over) = follow(&Tiers::default(), delay);
+            let waited = handed_over.since(NOW);
+            prop_assert!(waited <= delay * 10 / 9, "{delay:?} became {waited:?}");
+            prop_assert!(waited >= delay * 9 / 10 || delay - waited < secs(1), "{delay:?} became {waited:?}");
+            prop_assert!(!is_early(due_in(delay), handed_over));
+        }
+
+        #[test]
+        fn a_jittered_standard_delay_takes_a_handful_of_hops(attempt in 1..=9u32, jitter in 0.9..=1.1f64) {
+            let delay = RetryPolicy::default().delay_after(Attempt::new(attempt).unwrap()).unwrap().mul_f64(jitter);
+            let (hops, _) = follow(&Tiers::default(), delay);
+            prop_assert!(hops.len() <= 5, "{delay:?}: {hops:?}");
+        }
+
+        #[test]
+        fn any_tiers_bring_any_delay_to_its_end(
+            tiers in proptest::collection::btree_set(10..=100_000_000u64, 1..6), factor in 0..=1_000u64,
+        ) {
+            let longest = Duration::from_millis(*tiers.last().unwrap());
+            let tiers = Tiers::new(tiers.into_iter().map(Duration::from_millis)).unwrap();
+            let delay = longest * u32::try_from(factor).unwrap() / 100;
+            let (_, handed_over) = follow(&tiers, delay);
+            prop_assert!(handed_over.since(NOW) <= delay * 10 / 9 + Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Whether a filter holds for an event.
+
+use std::{borrow::Cow, cmp::Ordering, sync::OnceLock};
+
+use chrono::DateTime;
+use serde_json::Value;
+
+use super::{Attribute, Bound, Condition, FieldPath, Filter, Root, Test, number};
+use crate::{Event, envelope::is_json_content_type};
+
+/// An event as filters see it: `data` and `previous` are each parsed once, when a condition first looks into them.
+/// What can't be parsed (not JSON, or nested over 128 deep) has no fields.
+#[derive(Debug)]
+pub struct EventView<'a> {
+    event: &'a Event,
+    data: OnceLock<Option<Value>>,
+    previous: OnceLock<Option<Value>>,
+}
+
+impl<'a> EventView<'a> {
+    /// A view of `event`; parses nothing yet.
+    pub fn new(event: &'a Event) -> Self {
+        Self { event, data: OnceLock::new(), previous: OnceLock::new() }
+    }
+
+    /// The event that is looked at.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    fn data(&self) -> Option<&Value> {
+        let parse = || {
+            let is_json = is_json_content_type(&self.event.content_type);
+            is_json.then(|| serde_json::from_slice(&self.event.data).ok()).flatten()
+        };
+        self.data.get_or_init(parse).as_ref()
+    }
+
+    fn previous(&self) -> Option<&Value> {
+        let parse = || self.event.previous.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        self.previous.get_or_init(parse).as_ref()
+    }
+
+    fn attribute(&self, attribute: Attribute) -> Option<Value> {
+        let event = self.event;
+        match attribute {
+            Attribute::Id => event.producer_id.as_deref().map(Value::from),
+            Attribute::Source => Some(event.source.as_str().into()),
+            Attribute::Subject => event.subject.as_deref().map(Value::from),
+            Attribute::Tenant => Some(event.tenant.as_str().into()),
+            Attribute::Time => Some(event.time.to_rfc3339().into()),
+            Attribute::Type => Some(event.event_type.as_str().into()),
+        }
+    }
+
+    /// The field at `path`; none if it is missing.
+    fn field(&self, path: &FieldPath) -> Option<Cow<'_, Value>> {
+        match path.root() {
+            Root::Data => resolve(self.data()?, path.segments()).map(Cow::Borrowed),
+            Root::Previous => resolve(self.previous()?, path.segments()).map(Cow::Borrowed),
+            Root::Attribute(attribute) => self.attribute(attribute).map(Cow::Owned),
+        }
+    }
+
+    /// Whether what stands at `segments` differs between `previous` and `data`; not if either is absent as a whole.
+    fn is_changed(&self, segments: &[String]) -> bool {
+        let (Some(data), Some(previous)) = (self.data(), self.previous()) else { return false };
+        match (resolve(data, segments), resolve(previous, segments)) {
+            (Some(now), Some(before)) => !equal(now, before),
+            (None, None) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Filter {
+    /// Whether it holds for the event. What each operator means is in the table of the [module](super).
+    pub fn matches(&self, event: &EventView<'_>) -> bool {
+        match self {
+            Self::All(filters) => filters.iter().all(|filter| filter.matches(event)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event)),
+            Self::Not(filter) => !filter.matches(event),
+            Self::Condition(condition) => condition.holds(event),
+        }
+    }
+}
+
+impl Condition {
+    fn holds(&self, event: &EventView<'_>) -> bool {
+        if self.test == Test::Changed {
+            return event.is_changed(self.field.segments());
+        }
+        match event.field(&self.field) {
+            Some(value) => self.test.holds(&value),
+            None => matches!(self.test, Test::NotEquals(_) | Test::Exists(false)),
+        }
+    }
+}
+
+impl Test {
+    /// Whether it holds for a field that is not missing. `changed` is not a matter of one value.
+    fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::Equals(wanted) => equal(value, wanted),
+            Self::NotEquals(unwanted) => !equal(value, unwanted),
+            Self::Contains(wanted) => contains(value, wanted),
+            Self::StartsWith(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
+            Self::GreaterThan(bound) => order(value, bound).is_some_and(Ordering::is_gt),
+            Self::GreaterThanOrEqual(bound) => order(value, bound).is_some_and(Ordering::is_ge),
+            Self::LessThan(bound) => order(value, bound).is_some_and(Ordering::is_lt),
+            Self::LessThanOrEqual(bound) => order(value, bound).is_some_and(Ordering::is_le),
+            Self::In(wanted) => wanted.iter().any(|wanted| equal(value, wanted)),
+            Self::Exists(wanted) => *wanted,
+            Self::Regex(pattern) => value.as_str().is_some_and(|text| pattern.0.is_match(text)),
+            Self::Changed => false,
+        }
+    }
+}
+
+fn resolve<'v>(root: &'v Value, segments: &[String]) -> Option<&'v Value> {
+    segments.iter().try_fold(root, |value, segment| match value {
+        Value::Object(object) => object.get(segment),
+        Value::Array(list) => list.get(list_position(segment)?),
+        _ => None,
+    })
+}
+
+/// A list position as RFC 6901 writes it: digits without leading zeros.
+fn list_position(segment: &str) -> Option<usize> {
+    let is_canonical =
+        segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
+    if is_canonical { segment.parse().ok() } else { None }
+}
+
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => number::compare(a, b).is_eq(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn contains(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        (Value::Array(list), wanted) => list.iter().any(|element| equal(element, wanted)),
+        _ => false,
+    }
+}
+
+/// How a field stands to a bound; none if they are not of a kind.
+fn order(value: &Value, bound: &Bound) -> Option<Ordering> {
+    match (value, bound) {
+        (Value::Number(value), Bound::Number(bound)) => Some(number::compare(value, bound)),
+        (Value::String(value), Bound::Text(bound)) => {
+            let instants = DateTime::parse_from_rfc3339(value).ok().zip(DateTime::parse_from_rfc3339(bound).ok());
+            Some(instants.map_or_else(|| value.cmp(bound), |(value, bound)| value.cmp(&bound)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;
