@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Starts, watches and breaks what Postrider runs with: Kafka, Postgres, receivers, DNS, and Postrider itself.
+//!
+//! Everything listens on free ports of the loopback interface, keeps its files in a folder of its own, and ends with the
+//! process that started it, even when that is killed.
+
+mod api;
+mod dns;
+mod kafka;
+mod postgres;
+mod process;
+mod receiver;
+mod wait;
+
+pub use api::{Answer, ApiClient};
+pub use dns::DnsServer;
+pub use kafka::{JARS_VARIABLE, KafkaCluster};
+pub use postgres::create_test_database;
+pub use postrider_postgres::local::{LocalPostgres, Signal, free_port};
+pub use process::{PostriderCommand, PostriderProcess};
+pub use receiver::{Behaviour, Received, Receiver, TestCa, Verdict, compare};
+pub use wait::eventually;

@@ -1,0 +1,115 @@
+//! How a path answers.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What the receiver does with requests to a path.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// Answers with this status (of success).
+    Ok(u16),
+    /// Answers the first so many requests with this status, then 200.
+    FailTimes(u32, u16),
+    /// Answers the first so many requests of each message id with this status, then 200.
+    FailEach(u32, u16),
+    /// Answers with this status (of failure).
+    Always(u16),
+    /// Never answers; the connection stays open.
+    Hang,
+    /// Answers 200 after this time.
+    Slow(Duration),
+    /// Answers 302 to this location.
+    Redirect(String),
+    /// Resets the connection.
+    Reset,
+    /// Answers the first request with this status and this `Retry-After` value, then 200.
+    RetryAfter(u16, String),
+    /// Answers 200 with a body of 64 MiB.
+    HugeBody,
+    /// Answers 200 with a body that comes byte by byte and does not end.
+    Trickle,
+}
+
+/// What to do with one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    Status(u16),
+    Hang,
+    StatusAfter(Duration),
+    Redirect(String),
+    Reset,
+    RetryAfter(u16, String),
+    HugeBody,
+    Trickle,
+}
+
+/// A path's behaviour and what it has to remember.
+#[derive(Debug)]
+pub(super) struct Script {
+    behaviour: Behaviour,
+    /// Requests seen under `FailEach`, by message id.
+    seen: HashMap<String, u32>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new(Behaviour::Ok(200))
+    }
+}
+
+impl Script {
+    pub(super) fn new(behaviour: Behaviour) -> Self {
+        Self { behaviour, seen: HashMap::new() }
+    }
+
+    /// The answer to the next request, which carries the message id `webhook_id`.
+    pub(super) fn next(&mut self, webhook_id: &str) -> Answer {
+        match &mut self.behaviour {
+            Behaviour::Ok(status) | Behaviour::Always(status) => Answer::Status(*status),
+            Behaviour::FailTimes(0, _) => Answer::Status(200),
+            Behaviour::FailTimes(left, status) => {
+                *left -= 1;
+                Answer::Status(*status)
+            }
+            Behaviour::FailEach(times, status) => {
+                let seen = self.seen.entry(webhook_id.to_owned()).or_default();
+                *seen += 1;
+                Answer::Status(if *seen <= *times { *status } else { 200 })
+            }
+            Behaviour::Hang => Answer::Hang,
+            Behaviour::Slow(delay) => Answer::StatusAfter(*delay),
+            Behaviour::Redirect(location) => Answer::Redirect(location.clone()),
+            Behaviour::Reset => Answer::Reset,
+            Behaviour::RetryAfter(status, value) => {
+                let answer = Answer::RetryAfter(*status, value.clone());
+                self.behaviour = Behaviour::Ok(200);
+                answer
+            }
+            Behaviour::HugeBody => Answer::HugeBody,
+            Behaviour::Trickle => Answer::Trickle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fail_times_counts_requests_and_fail_each_counts_per_message() {
+        let mut times = Script::new(Behaviour::FailTimes(2, 500));
+        let answers: Vec<Answer> = ["a", "b", "c"].map(|id| times.next(id)).to_vec();
+        assert_eq!(answers, [Answer::Status(500), Answer::Status(500), Answer::Status(200)]);
+
+        let mut each = Script::new(Behaviour::FailEach(1, 503));
+        let answers: Vec<Answer> = ["a", "b", "a"].map(|id| each.next(id)).to_vec();
+        assert_eq!(answers, [Answer::Status(503), Answer::Status(503), Answer::Status(200)]);
+    }
+
+    #[test]
+    fn retry_after_is_said_once() {
+        let mut script = Script::new(Behaviour::RetryAfter(429, "7".into()));
+        assert_eq!(script.next("a"), Answer::RetryAfter(429, "7".into()));
+        assert_eq!(script.next("a"), Answer::Status(200));
+    }
+}

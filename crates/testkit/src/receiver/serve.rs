@@ -1,0 +1,124 @@
+//! The receiver's server side: connections, requests, answers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::{Stream, StreamExt as _, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Either, Empty, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{LOCATION, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use postrider_domain::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::behaviour::Answer;
+use super::connection::Connection;
+use super::{Paths, Received};
+
+type Body = Either<Empty<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
+
+const HUGE_CHUNKS: usize = 1024;
+const HUGE_CHUNK: &[u8] = &[b'x'; 64 * 1024];
+const TRICKLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Takes connections until it is dropped, and its connections with it.
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, paths: Arc<Paths>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                connections.spawn(connection(stream, tls.clone(), Arc::clone(&paths)));
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, paths: Arc<Paths>) {
+    let _ = stream.set_nodelay(true); // only speed depends on it
+    let reset = CancellationToken::new();
+    let stream = Connection::new(stream, reset.clone());
+    match tls {
+        None => requests(stream, paths, reset).await,
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                requests(stream, paths, reset).await;
+            }
+        }
+    }
+}
+
+async fn requests<S>(stream: S, paths: Arc<Paths>, reset: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let resetting = reset.clone();
+    let service = service_fn(move |request| answer(request, Arc::clone(&paths), resetting.clone()));
+    let server = auto::Builder::new(TokioExecutor::new());
+    let serving = server.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        () = reset.cancelled() => {}
+        _ = serving => {} // a client that hangs up is its own business
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    paths: Arc<Paths>,
+    reset: CancellationToken,
+) -> Result<Response<Body>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let received = Received { method: head.method, headers: head.headers, body, at: now() };
+    Ok(match paths.get(head.uri.path()).take(received) {
+        Answer::Status(status) => empty(status),
+        Answer::StatusAfter(delay) => {
+            tokio::time::sleep(delay).await;
+            empty(200)
+        }
+        Answer::Hang => std::future::pending().await,
+        Answer::Reset => {
+            reset.cancel();
+            std::future::pending().await
+        }
+        Answer::Redirect(location) => with_header(empty(302), LOCATION, &location),
+        Answer::RetryAfter(status, value) => with_header(empty(status), RETRY_AFTER, &value),
+        Answer::HugeBody => streaming(stream::repeat(HUGE_CHUNK).take(HUGE_CHUNKS)),
+        Answer::Trickle => streaming(stream::repeat(&b"."[..]).then(async |byte| {
+            tokio::time::sleep(TRICKLE_INTERVAL).await;
+            byte
+        })),
+    })
+}
+
+fn empty(status: u16) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Empty::new()));
+    *response.status_mut() = status.try_into().expect("tests answer with statuses from 100 to 999");
+    response
+}
+
+fn with_header(mut response: Response<Body>, name: hyper::header::HeaderName, value: &str) -> Response<Body> {
+    let value = value.parse().expect("tests answer with headers of visible characters");
+    response.headers_mut().insert(name, value);
+    response
+}
+
+fn streaming(chunks: impl Stream<Item = &'static [u8]> + Send + 'static) -> Response<Body> {
+    let frames = chunks.map(|chunk| Ok(Frame::data(Bytes::from_static(chunk))));
+    Response::new(Either::Right(StreamBody::new(frames).boxed_unsync()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "arrival times are read where requests arrive")]
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is past 1970");
+    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("the clock is before the year 292 million"))
+}
