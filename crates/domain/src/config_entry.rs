@@ -113,10 +113,10 @@ mod tests {
 
     fn endpoint() -> Endpoint {
         let mut rng = StdRng::seed_from_u64(1);
-        let ring = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
+        let keys = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
         let id = EndpointId::from_trusted("ep_1");
         let mut seal = |text: &[u8], purpose| {
-            ring.seal(text, SealedAt { tenant: &tenant(), entity: &(&id).into(), purpose, version: 2 }, &mut rng)
+            keys.seal(text, SealedAt { tenant: &tenant(), entity: &(&id).into(), purpose, version: 2 }, &mut rng)
         };
         let exponential = Exponential { initial_seconds: 5, factor: 2.1, max_seconds: 3_600, retries: 5 };
         let secret = EndpointSecret {

@@ -160,3 +160,28 @@ pub struct NotBefore {
     /// The delay as it was decided, from the decision to `at`.
     pub whole_delay: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_round_trip_as_text() {
+        let replayed = Run::replay(JobId::from_trusted("job_01hzzzzzzzzzzzzzzzzzzzzzzz"), 7);
+        assert_eq!(replayed.to_string(), "job_01hzzzzzzzzzzzzzzzzzzzzzzz:7");
+        for run in [Run::LIVE, replayed] {
+            assert_eq!(run.to_string().parse(), Ok(run));
+        }
+        for bad in ["", "1", "job_01hzzzzzzzzzzzzzzzzzzzzzzz", "job_1:2", "job_01hzzzzzzzzzzzzzzzzzzzzzzz:x"] {
+            assert_eq!(bad.parse::<Run>(), Err(InvalidRun(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn attempts_count_from_one() {
+        assert_eq!(Attempt::new(0), None);
+        assert_eq!(Attempt::FIRST.next(), Attempt::new(2).unwrap());
+        let last = Attempt::new(u32::MAX).unwrap();
+        assert_eq!(last.next(), last);
+    }
+}

@@ -131,24 +131,23 @@ impl EgressPolicy {
 }
 
 /// IPv4 that is not public, by the IANA registry, and one cloud's metadata server at a public address.
-const REFUSED_V4: [Ipv4Net; 17] = [
-    v4([0, 0, 0, 0], 8),          // "this network"
-    v4([10, 0, 0, 0], 8),         // private
-    v4([100, 64, 0, 0], 10),      // shared by a carrier's customers
-    v4([127, 0, 0, 0], 8),        // loopback
-    v4([168, 63, 129, 16], 32),   // Azure's host
-    v4([169, 254, 0, 0], 16),     // link-local, metadata servers
-    v4([172, 16, 0, 0], 12),      // private
-    v4([192, 0, 0, 0], 24),       // protocol assignments
-    v4([192, 0, 2, 0], 24),       // documentation
-    v4([192, 88, 99, 0], 24),     // 6to4 relays
-    v4([192, 168, 0, 0], 16),     // private
-    v4([198, 18, 0, 0], 15),      // benchmarking
-    v4([198, 51, 100, 0], 24),    // documentation
-    v4([203, 0, 113, 0], 24),     // documentation
-    v4([224, 0, 0, 0], 4),        // multicast
-    v4([240, 0, 0, 0], 4),        // reserved
-    v4([255, 255, 255, 255], 32), // broadcast
+const REFUSED_V4: [Ipv4Net; 16] = [
+    v4([0, 0, 0, 0], 8),        // "this network"
+    v4([10, 0, 0, 0], 8),       // private
+    v4([100, 64, 0, 0], 10),    // shared by a carrier's customers
+    v4([127, 0, 0, 0], 8),      // loopback
+    v4([168, 63, 129, 16], 32), // Azure's host
+    v4([169, 254, 0, 0], 16),   // link-local, metadata servers
+    v4([172, 16, 0, 0], 12),    // private
+    v4([192, 0, 0, 0], 24),     // protocol assignments
+    v4([192, 0, 2, 0], 24),     // documentation
+    v4([192, 88, 99, 0], 24),   // 6to4 relays
+    v4([192, 168, 0, 0], 16),   // private
+    v4([198, 18, 0, 0], 15),    // benchmarking
+    v4([198, 51, 100, 0], 24),  // documentation
+    v4([203, 0, 113, 0], 24),   // documentation
+    v4([224, 0, 0, 0], 4),      // multicast
+    v4([240, 0, 0, 0], 4),      // reserved, broadcast
 ];
 
 /// The part of IPv6 that is given out; everything else is local, multicast or reserved.
@@ -362,8 +361,12 @@ mod tests {
             "64:ff9b::7f00:1",
             "::ffff:0:1.1.1.1",
         ];
-        public.iter().for_each(|text| assert!(strict().permits(ip(text)), "{text}"));
-        refused.iter().for_each(|text| assert!(!strict().permits(ip(text)), "{text}"));
+        for text in public {
+            assert!(strict().permits(ip(text)), "{text}");
+        }
+        for text in refused {
+            assert!(!strict().permits(ip(text)), "{text}");
+        }
     }
 
     proptest! {

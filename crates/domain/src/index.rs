@@ -165,8 +165,12 @@ mod tests {
     fn nothing_is_left_once_all_are_removed() {
         let mut index = SubscriptionIndex::default();
         let all = [subscription(1, 1, &["order.*", "*"]), subscription(2, 2, &["a", "a"])];
-        all.iter().for_each(|subscription| index.insert(subscription.clone()));
-        all.iter().for_each(|subscription| index.remove(&subscription.id));
+        for subscription in &all {
+            index.insert(subscription.clone());
+        }
+        for subscription in &all {
+            index.remove(&subscription.id);
+        }
         index.remove(&SubscriptionId::from_trusted("sub_unknown"));
         assert!(index.is_empty() && index.tenants.is_empty());
     }

@@ -20,7 +20,7 @@ const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const MESSAGE_ID_DIGITS: usize = 26;
 
 /// The identity of an event whose producer gave it an id. Ids are unique within a source: the configured one
-/// and, of a CloudEvent, its `source` attribute.
+/// and, with CloudEvents, the `source` attribute.
 pub fn event_id(source_name: &str, cloudevents_source: Option<&str>, producer_id: &str) -> EventId {
     let within = cloudevents_source.map_or_else(|| "-".to_owned(), prefixed);
     bounded(format!("id,{},{within},{}", prefixed(source_name), prefixed(producer_id)))

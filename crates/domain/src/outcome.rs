@@ -72,7 +72,7 @@ pub enum NextStep {
 pub struct Jitter(pub f64);
 
 /// The shortest and longest wait that a `Retry-After` can ask for.
-const RETRY_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+const RETRY_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 /// How far jitter moves a delay, to either side.
 const JITTER: f64 = 0.1;

@@ -82,3 +82,26 @@ impl fmt::Display for Timestamp {
         f.write_str(&self.to_rfc3339())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_3339_round_trips_in_utc() {
+        let at = Timestamp::parse_rfc3339("2026-01-31T13:00:00.5+01:00").unwrap();
+        assert_eq!(at.to_rfc3339(), "2026-01-31T12:00:00.500Z");
+        assert_eq!(Timestamp::from_datetime(at.to_datetime()), at);
+        assert_eq!(Timestamp::parse_rfc3339("2026-01-31"), None);
+    }
+
+    #[test]
+    fn arithmetic_saturates_and_durations_are_not_negative() {
+        let (early, late) = (Timestamp::from_millis(-1_500), Timestamp::from_millis(500));
+        assert_eq!(late.since(early), Duration::from_secs(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(early.as_seconds(), -2);
+        assert_eq!(late + Duration::MAX, Timestamp::from_millis(i64::MAX));
+        assert_eq!(early - Duration::MAX, Timestamp::from_millis(i64::MIN));
+    }
+}

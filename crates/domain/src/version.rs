@@ -36,3 +36,19 @@ impl FromStr for DirectoryVersion {
         parse().ok_or_else(|| InvalidVersion(text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_round_trip_and_compare_by_epoch_first() {
+        let version = |epoch, seq| DirectoryVersion { epoch, seq };
+        assert_eq!("2.17".parse(), Ok(version(2, 17)));
+        assert_eq!(version(2, 17).to_string(), "2.17");
+        assert!(version(2, 0) > version(1, 99));
+        for bad in ["", "1", "1.", ".1", "1.2.3", "a.b"] {
+            assert!(bad.parse::<DirectoryVersion>().is_err(), "{bad}");
+        }
+    }
+}

@@ -164,5 +164,4 @@ fn order(value: &Value, bound: &Bound) -> Option<Ordering> {
 }
 
 #[cfg(test)]
-#[path = "evaluate_tests.rs"]
 mod tests;

@@ -17,7 +17,7 @@
 //! | `in` | is equal to one of them | list, not empty | false |
 //! | `exists` | is there (`true`), or is missing (`false`) | boolean, `true` if left out | `false` asks for it |
 //! | `regex` | is text with a match anywhere in it; syntax of the `regex` crate, linear time | text | false |
-//! | `changed` | differs between `data` and `previous`, or is in only one of them; never if the event has no `previous` | none, or `true` | see left |
+//! | `changed` | differs between `data` and `previous`, or is in only one of them; never if the event has no `previous` or `data` | none, or `true` | see left |
 //!
 //! Text is compared by code points, case and all.
 

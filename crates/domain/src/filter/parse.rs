@@ -3,7 +3,7 @@
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
-use super::{Bound, Condition, FieldPath, Filter, Root, Test, TextPattern};
+use super::{Bound, Condition, FieldPath, Filter, InvalidFieldPath, Root, Test, TextPattern};
 
 /// How deep filters nest, a single condition being 1 deep.
 pub const MAX_DEPTH: usize = 8;
@@ -79,7 +79,9 @@ impl Parser {
             return Err(invalid(path, format!("more than {MAX_CONDITIONS} conditions: use fewer, or 'in'")));
         }
         let field_path = format!("{path}/field");
-        let field: FieldPath = text(object, "field", path)?.parse().map_err(|error| invalid(&field_path, error))?;
+        let field: FieldPath = text(object, "field", path)?
+            .parse()
+            .map_err(|error: InvalidFieldPath| invalid(&field_path, error.to_string()))?;
         let test = self.test(text(object, "operator", path)?, object.get("value"), path)?;
         if test == Test::Changed && matches!(field.root(), Root::Attribute(_)) {
             return Err(invalid(&field_path, "'changed' compares 'data' with 'previous': use a field under 'data'"));
@@ -177,8 +179,8 @@ fn known_keys(object: &Map<String, Value>, known: &[&str], path: &str) -> Result
     }
 }
 
-fn invalid(path: &str, message: impl ToString) -> InvalidFilter {
-    InvalidFilter { path: path.to_owned(), message: message.to_string() }
+fn invalid(path: &str, message: impl Into<String>) -> InvalidFilter {
+    InvalidFilter { path: path.to_owned(), message: message.into() }
 }
 
 #[cfg(test)]

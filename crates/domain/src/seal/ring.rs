@@ -135,7 +135,7 @@ impl KeyRing {
         let mut text = Zeroizing::new(String::with_capacity(64));
         text.push_str(FIRST_KEY_ID);
         text.push(':');
-        STANDARD.encode_string(&*key, &mut text);
+        STANDARD.encode_string(*key, &mut text);
         text
     }
 

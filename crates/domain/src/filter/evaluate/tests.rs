@@ -1,3 +1,5 @@
+//! Each operator against a table, and the laws that hold of all filters.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
