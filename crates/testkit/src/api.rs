@@ -86,8 +86,8 @@ mod tests {
         let api = ApiClient::new(&receiver.url("/"), "first").with_key("second");
         let (status, body) = api.post("/v1/things", &json!({"name": "a"})).await.unwrap();
         assert_eq!((status.as_u16(), body), (409, Value::Null));
-        let received = &receiver.received("/v1/things")[0];
-        assert_eq!(received.header("authorization"), "Bearer second");
-        assert_eq!(&received.body[..], br#"{"name":"a"}"#);
+        let request = &receiver.received("/v1/things")[0];
+        assert_eq!(request.header("authorization"), "Bearer second");
+        assert_eq!(&request.body[..], br#"{"name":"a"}"#);
     }
 }

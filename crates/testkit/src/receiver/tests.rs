@@ -23,9 +23,9 @@ async fn a_path_fails_as_often_as_it_was_told_and_records_everything() {
     for expected in [500, 500, 200] {
         assert_eq!(post(&receiver, "/a").await.unwrap().status(), expected);
     }
-    let received = receiver.wait_for("/a", 3, LIMIT).await;
-    assert_eq!(&received[0].body[..], b"{}");
-    assert_eq!(received[0].method, Method::POST);
+    let requests = receiver.wait_for("/a", 3, LIMIT).await;
+    assert_eq!(&requests[0].body[..], b"{}");
+    assert_eq!(requests[0].method, Method::POST);
     assert_eq!(receiver.webhook_ids("/a"), BTreeSet::from(["msg_1".to_owned()]));
     assert_eq!(receiver.count("/other"), 0);
 }

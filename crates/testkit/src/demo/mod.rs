@@ -1,0 +1,13 @@
+//! The demonstration behind `make demo`: `postrider dev`, four receivers, 1,000 events, and a summary that is
+//! checked against what the receivers saw.
+
+mod dev;
+mod log;
+mod progress;
+mod publish;
+mod run;
+mod scenario;
+mod setup;
+mod summary;
+
+pub use run::{DemoOptions, run};
