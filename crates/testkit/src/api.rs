@@ -18,7 +18,7 @@ pub type Answer = (StatusCode, Value);
 impl ApiClient {
     /// A client of the API at `base` that sends `key` with each request.
     pub fn new(base: &str, key: &str) -> Self {
-        Self { client: reqwest::Client::new(), base: base.trim_end_matches('/').to_owned(), key: key.to_owned() }
+        Self { client: crate::http_client(), base: base.trim_end_matches('/').to_owned(), key: key.to_owned() }
     }
 
     /// The same API with another key.
@@ -80,7 +80,6 @@ mod tests {
 
     #[tokio::test]
     async fn it_sends_the_key_and_json_and_gives_the_status() {
-        let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have been first
         let receiver = Receiver::start().await.unwrap();
         receiver.behave("/v1/things", Behaviour::Always(409));
         let api = ApiClient::new(&receiver.url("/"), "first").with_key("second");

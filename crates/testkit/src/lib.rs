@@ -4,7 +4,9 @@
 //! process that started it, even when that is killed.
 
 mod api;
+pub mod demo;
 mod dns;
+mod http;
 mod kafka;
 mod postgres;
 mod process;
@@ -13,6 +15,7 @@ mod wait;
 
 pub use api::{Answer, ApiClient};
 pub use dns::DnsServer;
+pub use http::http_client;
 pub use kafka::{JARS_VARIABLE, KafkaCluster};
 pub use postgres::create_test_database;
 pub use postrider_postgres::local::{LocalPostgres, Signal, free_port};

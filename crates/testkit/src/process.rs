@@ -57,7 +57,7 @@ impl PostriderProcess {
             .spawn()
             .with_context(|| format!("run {}", command.program.display()))?;
         let pid = child.id().context("the process ended before it was looked at")?;
-        Ok(Self { child, pid, port, folder, client: reqwest::Client::new() })
+        Ok(Self { child, pid, port, folder, client: crate::http_client() })
     }
 
     /// Where its API answers.
@@ -145,7 +145,6 @@ mod tests {
 
     /// A stand-in for the binary, since this crate cannot name it.
     fn script(folder: &Path, text: &str) -> PostriderCommand {
-        let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have been first
         let program = folder.join("stand-in");
         std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
