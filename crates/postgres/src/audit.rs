@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use postrider_domain::{TenantId, Timestamp};
-use sqlx::{Error, PgConnection, types::Json};
+use sqlx::{Error, PgConnection};
+
+use crate::json_text;
 
 /// One change. What is secret must have been masked in `before` and `after`.
 #[derive(Debug, Clone)]
@@ -31,14 +33,14 @@ pub struct AuditRecord<'a> {
 pub async fn insert(conn: &mut PgConnection, record: &AuditRecord<'_>) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)",
         record.at.to_datetime(),
         record.tenant.map(TenantId::as_str),
         record.actor,
         record.action,
         record.entity_id,
-        record.before.map(Json) as _,
-        record.after.map(Json) as _,
+        record.before.map(json_text),
+        record.after.map(json_text),
         record.remote_addr.map(IpNet::from),
     )
     .execute(conn)

@@ -9,6 +9,7 @@ pub mod audit;
 mod connect;
 pub mod delivery_log;
 pub mod endpoints;
+pub mod local;
 pub mod outbox;
 pub mod projector_offsets;
 pub mod relay_state;
@@ -17,9 +18,15 @@ pub mod subscriptions;
 pub mod tenants;
 
 pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};
-pub use sqlx::{Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
+pub use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
 
 /// The error of a stored value that the domain does not take back.
 pub(crate) fn undecodable(column: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) }
+}
+
+/// A value as the text of a `json` column. Not a `Json` parameter: that one travels as jsonb, which refuses NUL in
+/// a string and numbers of very many digits.
+pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("what is stored is JSON")
 }

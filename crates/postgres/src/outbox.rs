@@ -3,6 +3,8 @@
 use postrider_domain::{ConfigBody, EntityId};
 use sqlx::{Error, PgConnection, types::Json};
 
+use crate::json_text;
+
 /// The channel that is notified when rows are added.
 pub const CHANNEL: &str = "postrider_outbox";
 
@@ -23,10 +25,10 @@ pub struct OutboxRow {
 pub async fn push(conn: &mut PgConnection, entity_version: i64, body: &ConfigBody) -> Result<(), Error> {
     let entity = body.key();
     sqlx::query!(
-        "INSERT INTO outbox (entity_id, entity_version, body) VALUES ($1, $2, $3)",
+        "INSERT INTO outbox (entity_id, entity_version, body) VALUES ($1, $2, $3::text::json)",
         entity.as_str(),
         entity_version,
-        Json(body) as _,
+        json_text(body),
     )
     .execute(conn)
     .await?;

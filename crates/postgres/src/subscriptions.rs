@@ -3,7 +3,7 @@
 use postrider_domain::{EndpointId, SubscriptionId, TenantId, Timestamp, filter::Filter, pattern::TypePattern};
 use sqlx::{Error, PgConnection, types::Json};
 
-use crate::undecodable;
+use crate::{json_text, undecodable};
 
 /// A subscription's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,12 +64,12 @@ impl TryFrom<Record> for SubscriptionRow {
 pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &SubscriptionRow) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO subscriptions (id, tenant_id, endpoint_id, event_types, filter, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8)",
         new.id.as_str(),
         tenant.as_str(),
         new.endpoint.as_str(),
         &patterns_column(&new.event_types),
-        new.filter.as_ref().map(Json) as _,
+        new.filter.as_ref().map(json_text),
         new.version,
         new.created_at.to_datetime(),
         new.updated_at.to_datetime(),
@@ -160,12 +160,12 @@ pub async fn count(conn: &mut PgConnection, tenant: &TenantId, endpoint: &Endpoi
 /// Writes every changeable column of a subscription, version included.
 pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &SubscriptionRow) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE subscriptions SET event_types = $3, filter = $4, version = $5, updated_at = $6
+        "UPDATE subscriptions SET event_types = $3, filter = $4::text::json, version = $5, updated_at = $6
          WHERE tenant_id = $1 AND id = $2",
         tenant.as_str(),
         changed.id.as_str(),
         &patterns_column(&changed.event_types),
-        changed.filter.as_ref().map(Json) as _,
+        changed.filter.as_ref().map(json_text),
         changed.version,
         changed.updated_at.to_datetime(),
     )

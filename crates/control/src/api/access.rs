@@ -1,0 +1,129 @@
+//! Who may do what: the API key of a request, looked up, checked and held against an operation's scope.
+
+use std::{net::IpAddr, time::Duration};
+
+use poem::{Addr, Request};
+use poem_openapi::{SecurityScheme, auth::Bearer};
+use postrider_domain::{TenantId, Timestamp};
+use postrider_postgres::{PgConnection, api_keys, tenants};
+
+use super::{
+    problem::{Problem, ProblemKind},
+    state::ApiState,
+};
+use crate::{
+    auth::{Caller, KeyRefused, KeyText, Scope, check_key},
+    clock,
+};
+
+/// The header by which an operator key names the tenant.
+pub(crate) const TENANT_HEADER: &str = "Postrider-Tenant";
+
+/// How exactly a key's last use is known.
+const LAST_USE_PRECISION: Duration = Duration::from_secs(60);
+
+/// An API key: `Authorization: Bearer pr_…`.
+#[derive(SecurityScheme)]
+#[oai(rename = "apiKey", ty = "bearer", bearer_format = "pr_<prefix>_<secret>", checker = "authenticate")]
+pub(crate) struct Authenticated(pub Caller);
+
+impl Authenticated {
+    /// The tenant that the request is about, if the key may do what `scope` covers.
+    pub fn tenant(&self, scope: Scope) -> Result<&TenantId, Problem> {
+        self.require(scope)?;
+        self.0.tenant.as_ref().ok_or_else(|| {
+            Problem::new(
+                ProblemKind::BadRequest,
+                format!("an operator key works on a tenant's things only with the header '{TENANT_HEADER}: ten_…'"),
+            )
+            .at(TENANT_HEADER)
+        })
+    }
+
+    /// Whether the key is an operator's and may do what `scope` covers.
+    pub fn operator(&self, scope: Scope) -> Result<(), Problem> {
+        if self.0.is_operator() {
+            self.require(scope)
+        } else {
+            Err(Problem::new(
+                ProblemKind::Forbidden,
+                "tenants are managed with an operator key (`postrider keys create`)",
+            ))
+        }
+    }
+
+    fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.0.may(scope) {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemKind::Forbidden, format!("the API key lacks the scope '{scope}'")))
+        }
+    }
+}
+
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    let state = request.data::<ApiState>().expect("the server adds its state to every request");
+    let named = named_tenant(request)?;
+    let caller = find_caller(state, &bearer.token, named, remote_ip(request), clock::now()).await?;
+    Ok(caller)
+}
+
+async fn find_caller(
+    state: &ApiState,
+    token: &str,
+    named: Option<TenantId>,
+    remote_addr: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Caller, Problem> {
+    let refused = |why: KeyRefused| Problem::new(ProblemKind::Unauthenticated, why.to_string());
+    let key = KeyText::parse(token).ok_or_else(|| refused(KeyRefused::Unknown))?;
+    let mut conn = state.pool.acquire().await?;
+    let row = api_keys::find_by_prefix(&mut conn, key.prefix()).await?.ok_or_else(|| refused(KeyRefused::Unknown))?;
+    check_key(&key, &row, &state.key_ring, now).map_err(refused)?;
+    if row.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_PRECISION) {
+        api_keys::touch(&mut conn, &row.id, now).await?;
+    }
+    let tenant = effective_tenant(&mut conn, row.tenant.as_ref(), named).await?;
+    Ok(Caller {
+        key: row.id,
+        key_tenant: row.tenant,
+        tenant,
+        scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+        remote_addr,
+    })
+}
+
+/// The tenant that a request is about: a tenant's key names its own at most, an operator's any that exists.
+async fn effective_tenant(
+    conn: &mut PgConnection,
+    of_key: Option<&TenantId>,
+    named: Option<TenantId>,
+) -> Result<Option<TenantId>, Problem> {
+    match (of_key, named) {
+        (None, None) => Ok(None),
+        (None, Some(named)) => match tenants::get(conn, &named).await? {
+            Some(_) => Ok(Some(named)),
+            None => Err(Problem::not_found("tenant", named.as_str()).at(TENANT_HEADER)),
+        },
+        (Some(own), None) => Ok(Some(own.clone())),
+        (Some(own), Some(named)) if *own == named => Ok(Some(named)),
+        (Some(_), Some(_)) => {
+            Err(Problem::new(ProblemKind::Forbidden, "the API key belongs to another tenant").at(TENANT_HEADER))
+        }
+    }
+}
+
+fn named_tenant(request: &Request) -> Result<Option<TenantId>, Problem> {
+    let Some(value) = request.headers().get(TENANT_HEADER) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.parse().map(Some).map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")).at(TENANT_HEADER))
+}
+
+fn remote_ip(request: &Request) -> Option<IpAddr> {
+    match &request.remote_addr().0 {
+        Addr::SocketAddr(address) => Some(address.ip()),
+        _ => None,
+    }
+}

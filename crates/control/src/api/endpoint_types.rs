@@ -1,0 +1,274 @@
+//! What requests and answers about endpoints look like.
+
+use poem_openapi::{Object, types::Example};
+use postrider_domain::{Timestamp, retry::RetryPolicy, seal::KeyRing};
+use postrider_postgres::endpoints::EndpointRow;
+use serde::Deserialize;
+
+use super::{
+    problem::Problem,
+    schema::{FilterJson, RetryJson, Time},
+    state::ApiState,
+    subscriptions::Subscription,
+    validate,
+};
+use crate::manage::{
+    self,
+    endpoints::{EndpointPatch, NewEndpoint, NewSubscription},
+    subscriptions::MAX_PER_ENDPOINT,
+};
+
+const DEFAULT_TIMEOUT_MS: u32 = 30_000;
+
+/// An endpoint that is to be made.
+#[derive(Debug, Object, Deserialize)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndpointInput {
+    /// Its name, for people.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    name: String,
+    /// Where deliveries are posted: `https`, without credentials or fragment, to a public host.
+    #[oai(validator(max_length = 2048))]
+    url: String,
+    /// What it is for.
+    #[serde(default)]
+    #[oai(default, validator(max_length = 2000))]
+    description: String,
+    /// A first subscription, without a filter, to these event types: short for an entry of `subscriptions`.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    event_types: Option<Vec<String>>,
+    /// The subscriptions that it starts with.
+    #[serde(default)]
+    #[oai(default, validator(max_items = 100))]
+    subscriptions: Vec<InlineSubscription>,
+    /// Whether deliveries are sent; what is matched while it is false waits.
+    #[serde(default = "enabled_by_default")]
+    #[oai(default = "enabled_by_default")]
+    enabled: bool,
+    /// Deadline of one attempt, milliseconds.
+    #[serde(default = "default_timeout_ms")]
+    #[oai(default = "default_timeout_ms", validator(minimum(value = "1000"), maximum(value = "60000")))]
+    timeout_ms: u32,
+    /// When failed deliveries are tried again; the schedule `standard` if not given.
+    retry: Option<RetryJson>,
+}
+
+fn enabled_by_default() -> bool {
+    true
+}
+
+fn default_timeout_ms() -> u32 {
+    DEFAULT_TIMEOUT_MS
+}
+
+/// A subscription within an endpoint that is to be made.
+#[derive(Debug, Object, Deserialize)]
+#[oai(deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+struct InlineSubscription {
+    /// The event types that it wants: exact (`order.created`), all below a prefix (`order.*`), or all (`*`).
+    #[oai(validator(min_items = 1, max_items = 100))]
+    event_types: Vec<String>,
+    /// What must hold besides the type; everything matches if not given.
+    filter: Option<FilterJson>,
+}
+
+/// What of an endpoint is to be changed; what is not given stays.
+#[derive(Debug, Object, Deserialize)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndpointPatchInput {
+    /// Its name.
+    #[oai(validator(min_length = 1, max_length = 200))]
+    name: Option<String>,
+    /// Where deliveries are posted.
+    #[oai(validator(max_length = 2048))]
+    url: Option<String>,
+    /// What it is for.
+    #[oai(validator(max_length = 2000))]
+    description: Option<String>,
+    /// Whether deliveries are sent.
+    enabled: Option<bool>,
+    /// Deadline of one attempt, milliseconds.
+    #[oai(validator(minimum(value = "1000"), maximum(value = "60000")))]
+    timeout_ms: Option<u32>,
+    /// When failed deliveries are tried again.
+    retry: Option<RetryJson>,
+}
+
+/// Where events are delivered.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct Endpoint {
+    /// Its id: `ep_` and 26 letters and digits.
+    id: String,
+    /// Its name.
+    name: String,
+    /// Where deliveries are posted.
+    url: String,
+    /// What it is for.
+    description: String,
+    /// Whether deliveries are sent.
+    enabled: bool,
+    /// Deadline of one attempt, milliseconds.
+    timeout_ms: u32,
+    /// When failed deliveries are tried again.
+    retry: RetryJson,
+    /// When it was made.
+    created_at: Time,
+    /// When it was last changed.
+    updated_at: Time,
+}
+
+/// An endpoint just made, with its signing secret.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct CreatedEndpoint {
+    /// The endpoint.
+    #[oai(flatten)]
+    endpoint: Endpoint,
+    /// The subscriptions that it starts with.
+    subscriptions: Vec<Subscription>,
+    /// The secret that signs its deliveries (Standard Webhooks). Shown in this answer only: keep it safe.
+    secret: String,
+}
+
+impl Example for EndpointInput {
+    fn example() -> Self {
+        Self {
+            name: "Order hook".to_owned(),
+            url: "https://hooks.example.com/orders".to_owned(),
+            description: "Tells the warehouse about orders".to_owned(),
+            event_types: None,
+            subscriptions: vec![InlineSubscription { event_types: vec!["order.*".to_owned()], filter: None }],
+            enabled: true,
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+            retry: Some(RetryJson(RetryPolicy::default())),
+        }
+    }
+}
+
+impl Example for EndpointPatchInput {
+    fn example() -> Self {
+        Self {
+            name: None,
+            url: Some("https://hooks.example.com/v2/orders".to_owned()),
+            description: None,
+            enabled: Some(true),
+            timeout_ms: Some(10_000),
+            retry: None,
+        }
+    }
+}
+
+impl Example for Endpoint {
+    fn example() -> Self {
+        Self {
+            id: "ep_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
+            name: "Order hook".to_owned(),
+            url: "https://hooks.example.com/orders".to_owned(),
+            description: "Tells the warehouse about orders".to_owned(),
+            enabled: true,
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+            retry: RetryJson(RetryPolicy::default()),
+            created_at: Time(Timestamp::from_millis(1_769_860_800_000)),
+            updated_at: Time(Timestamp::from_millis(1_769_860_800_000)),
+        }
+    }
+}
+
+impl Example for CreatedEndpoint {
+    fn example() -> Self {
+        Self {
+            endpoint: Endpoint::example(),
+            subscriptions: vec![Subscription::example()],
+            secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        }
+    }
+}
+
+impl EndpointInput {
+    /// Checks every value.
+    pub(super) async fn check(self, state: &ApiState) -> Result<NewEndpoint, Problem> {
+        let mut subscriptions = Vec::new();
+        if let Some(texts) = &self.event_types {
+            let event_types = validate::event_types("/event_types", texts)?;
+            subscriptions.push(NewSubscription { event_types, filter: None });
+        }
+        for (index, subscription) in self.subscriptions.iter().enumerate() {
+            subscriptions.push(subscription.check(&format!("/subscriptions/{index}"))?);
+        }
+        if subscriptions.len() > MAX_PER_ENDPOINT {
+            let detail = format!("at most {MAX_PER_ENDPOINT} subscriptions are allowed");
+            return Err(Problem::field("/subscriptions", detail));
+        }
+        Ok(NewEndpoint {
+            name: validate::name("/name", &self.name)?,
+            description: validate::description("/description", self.description)?,
+            enabled: self.enabled,
+            timeout_ms: validate::timeout_ms("/timeout_ms", self.timeout_ms)?,
+            retry: self.retry.map(|retry| retry.0).unwrap_or_default(),
+            subscriptions,
+            // Last: it may ask a name server.
+            target: validate::url("/url", &self.url, state).await?,
+        })
+    }
+}
+
+impl InlineSubscription {
+    fn check(&self, field: &str) -> Result<NewSubscription, Problem> {
+        let filter = self.filter.as_ref();
+        Ok(NewSubscription {
+            event_types: validate::event_types(&format!("{field}/event_types"), &self.event_types)?,
+            filter: filter.map(|filter| validate::filter(&format!("{field}/filter"), filter)).transpose()?,
+        })
+    }
+}
+
+impl EndpointPatchInput {
+    /// Checks every value.
+    pub(super) async fn check(self, state: &ApiState) -> Result<EndpointPatch, Problem> {
+        let timeout_ms = self.timeout_ms.map(|value| validate::timeout_ms("/timeout_ms", value)).transpose()?;
+        Ok(EndpointPatch {
+            name: self.name.map(|name| validate::name("/name", &name)).transpose()?,
+            description: self.description.map(|text| validate::description("/description", text)).transpose()?,
+            enabled: self.enabled,
+            timeout_ms,
+            retry: self.retry.map(|retry| retry.0),
+            target: match self.url {
+                Some(url) => Some(validate::url("/url", &url, state).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Endpoint {
+    /// The answer for a row, its URL opened.
+    pub(super) fn of(row: EndpointRow, key_ring: &KeyRing) -> Result<Self, Problem> {
+        let url = manage::endpoints::url(key_ring, &row).map_err(|error| Problem::internal(&error))?;
+        Ok(Self {
+            id: row.id.to_string(),
+            name: row.name,
+            url,
+            description: row.description,
+            enabled: row.enabled,
+            timeout_ms: row.timeout_ms,
+            retry: RetryJson(row.retry),
+            created_at: Time(row.created_at),
+            updated_at: Time(row.updated_at),
+        })
+    }
+}
+
+impl CreatedEndpoint {
+    /// The answer for an endpoint just made.
+    pub(super) fn of(created: manage::endpoints::CreatedEndpoint, key_ring: &KeyRing) -> Result<Self, Problem> {
+        Ok(Self {
+            endpoint: Endpoint::of(created.endpoint, key_ring)?,
+            subscriptions: created.subscriptions.into_iter().map(Into::into).collect(),
+            secret: created.secret.to_string(),
+        })
+    }
+}

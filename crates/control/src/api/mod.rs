@@ -1,0 +1,26 @@
+//! The REST API: one file per resource.
+
+mod access;
+mod api_keys;
+mod body;
+mod endpoint_types;
+mod endpoints;
+mod events;
+mod health;
+mod kafka_publisher;
+mod openapi;
+mod pagination;
+mod problem;
+mod respond;
+mod schema;
+mod server;
+mod state;
+mod subscriptions;
+mod tenants;
+mod validate;
+
+pub use kafka_publisher::KafkaPublisher;
+pub use openapi::openapi_document;
+pub use problem::{Problem, ProblemKind};
+pub use server::{Api, ApiError, serve};
+pub use state::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher};

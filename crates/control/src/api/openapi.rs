@@ -1,0 +1,156 @@
+//! The OpenAPI document, and the page that renders it.
+
+use poem_openapi::{LicenseObject, OpenApiService, Tags};
+
+use super::{
+    api_keys::ApiKeys, endpoints::Endpoints, events::Events, health::Health, subscriptions::Subscriptions,
+    tenants::Tenants,
+};
+
+/// The groups of operations.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Customers of the deployment. For operator keys.
+    Tenants,
+    /// Keys of a tenant, each with the scopes that it needs.
+    #[oai(rename = "API keys")]
+    ApiKeys,
+    /// Where events are delivered.
+    Endpoints,
+    /// Which events an endpoint gets.
+    Subscriptions,
+    /// Publishing over HTTP, for those who don't write to Kafka.
+    Events,
+    /// For orchestrators and Prometheus.
+    Health,
+}
+
+const DESCRIPTION: &str = "\
+Postrider takes domain events from Kafka topics and delivers them, signed, to the HTTP endpoints that subscribed to \
+them: at least once, isolated per endpoint, retried over days.\n\n\
+Send an API key as `Authorization: Bearer pr_…`. A tenant's key works on its tenant; an operator key names the tenant \
+with the header `Postrider-Tenant`. Errors are `application/problem+json` with a stable `type` and the offending \
+`field`. Lists give a `next_cursor`; send it as `cursor` for the next page. Every answer carries an `X-Request-Id`.\n\n\
+Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature` over `webhook-id`, \
+`webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
+
+pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Health);
+
+/// Every operation.
+pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
+    let service = OpenApiService::new(resources, "Postrider", env!("CARGO_PKG_VERSION"))
+        .summary("Webhooks from Kafka")
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"));
+    match public_url {
+        Some(url) => service.server(url),
+        None => service,
+    }
+}
+
+/// Every operation's implementation.
+pub(crate) const RESOURCES: Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Health);
+
+/// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
+pub fn openapi_document() -> String {
+    document(None)
+}
+
+/// The document for callers who know the API under `public_url`.
+pub(crate) fn document(public_url: Option<&str>) -> String {
+    let mut document = service(RESOURCES, public_url).spec();
+    document.push('\n');
+    document
+}
+
+/// The page that renders the document, complete in itself.
+pub(crate) fn docs_page(public_url: Option<&str>) -> String {
+    // The generated page asks one foreign server for fonts; browsers have their own.
+    let page = service(RESOURCES, public_url).redoc_html();
+    let mut kept: Vec<&str> = Vec::with_capacity(32);
+    kept.extend(page.split_inclusive('\n').filter(|line| !line.contains("href=\"https://fonts.googleapis.com/")));
+    kept.concat().replace("<title>Redoc</title>", "<title>Postrider API</title>")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn operations(document: &Value) -> Vec<(String, Value)> {
+        let paths = document["paths"].as_object().expect("paths");
+        paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().expect("methods");
+                methods.iter().map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_operation_is_documented() {
+        let document: Value = serde_json::from_str(&openapi_document()).expect("JSON");
+        let operations = operations(&document);
+        assert!(operations.len() >= 20, "only {} operations", operations.len());
+        for (name, operation) in operations {
+            for part in ["operationId", "summary", "description"] {
+                assert!(operation[part].as_str().is_some_and(|text| !text.is_empty()), "{name} has no {part}");
+            }
+            assert!(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{name} has no tag");
+            let responses = operation["responses"].as_object().expect("responses");
+            for (status, response) in responses {
+                assert!(!response["description"].as_str().unwrap_or_default().is_empty(), "{name} {status}: no words");
+            }
+            if name.contains("/v1/") {
+                assert!(operation["security"].as_array().is_some_and(|all| !all.is_empty()), "{name} is open");
+                for status in ["400", "401", "403", "404", "500", "503"] {
+                    let content = &responses[status]["content"]["application/problem+json; charset=utf-8"];
+                    let content = if content.is_null() {
+                        &responses[status]["content"]["application/problem+json"]
+                    } else {
+                        content
+                    };
+                    assert!(content.is_object(), "{name} has no problem for {status}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_body_has_an_example() {
+        let document: Value = serde_json::from_str(&openapi_document()).expect("JSON");
+        let has_example = |schema: &Value| match schema["$ref"].as_str() {
+            Some(reference) => {
+                let name = reference.rsplit('/').next().expect("a name");
+                !document["components"]["schemas"][name]["example"].is_null()
+            }
+            None => !schema["example"].is_null(),
+        };
+        for (name, operation) in operations(&document) {
+            let mut contents: Vec<(&str, &Value)> = vec![("request", &operation["requestBody"]["content"])];
+            let responses = operation["responses"].as_object().expect("responses");
+            contents.extend(responses.iter().map(|(status, response)| (status.as_str(), &response["content"])));
+            for (place, content) in contents {
+                for (media_type, content) in content.as_object().into_iter().flatten() {
+                    let plain = media_type.starts_with("text/plain");
+                    assert!(plain || has_example(&content["schema"]), "{name}: no example in {place}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_is_the_same_every_time() {
+        assert_eq!(openapi_document(), openapi_document());
+    }
+
+    #[test]
+    fn the_docs_page_asks_no_other_server() {
+        let page = docs_page(None);
+        let head = &page[..page.find("<script").expect("a script")];
+        assert!(!head.contains("http"), "{head}");
+        assert!(!page.contains("<script src") && !page.contains("rel=\"stylesheet\""));
+    }
+}

@@ -1,0 +1,303 @@
+//! Errors as the API answers them: `application/problem+json` (RFC 9457) with a stable `type`.
+
+use poem::{
+    IntoResponse, Response,
+    error::{MethodNotAllowedError, NotFoundError, ParseQueryError, ReadBodyError, ResponseError},
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::{Example, Type},
+};
+use postrider_postgres::is_unavailable;
+
+/// The media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// The most characters of a detail: it may quote what was sent.
+const MAX_DETAIL_CHARACTERS: usize = 500;
+
+/// What kind of problem: decides status, `type` and title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// The request can't be read: not JSON, or a bad parameter.
+    BadRequest,
+    /// No key, or not one that works.
+    Unauthenticated,
+    /// The key may not do this.
+    Forbidden,
+    /// There is no such thing, or not for this tenant.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    PayloadTooLarge,
+    /// The body is not JSON by its content type.
+    UnsupportedMediaType,
+    /// The body was read and a value in it can't be accepted.
+    Validation,
+    /// Our own failure.
+    Internal,
+    /// Something that the request needs is away for now.
+    Unavailable,
+}
+
+impl ProblemKind {
+    /// Status, last part of the type, title.
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request can't be read"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The API key may not do this"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+            }
+            Self::PayloadTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "The request's body is too large")
+            }
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json")
+            }
+            Self::Validation => (StatusCode::UNPROCESSABLE_ENTITY, "validation", "A value can't be accepted"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Postrider failed"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available for now"),
+        }
+    }
+
+    /// The status that it is answered with.
+    pub fn status(self) -> StatusCode {
+        self.parts().0
+    }
+}
+
+/// A failed request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    kind: ProblemKind,
+    detail: String,
+    field: Option<String>,
+}
+
+/// A problem as it is answered.
+#[derive(Debug, Object)]
+#[oai(rename = "Problem", example)]
+struct ProblemBody {
+    /// What kind of problem it is: a stable reference to compare with, `/problems/` and a name.
+    #[oai(rename = "type")]
+    kind: String,
+    /// The kind of problem in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong here, and what to do about it.
+    detail: String,
+    /// The offending value: a JSON pointer into the body, or the name of a parameter or header.
+    #[oai(skip_serializing_if_is_none)]
+    field: Option<String>,
+    /// The request's id, as in the answer's `X-Request-Id` header and the server's log.
+    request_id: String,
+}
+
+impl Example for ProblemBody {
+    fn example() -> Self {
+        Problem::field("/url", "the URL must use https; use an https:// URL").body("req_01jd2x9vq3m7k8n5p4r6s0t1w2")
+    }
+}
+
+impl Problem {
+    /// A problem of a kind, in words.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL_CHARACTERS) {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self { kind, detail, field: None }
+    }
+
+    /// A value of the body that can't be accepted; `field` is a JSON pointer.
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::Validation, detail).at(field)
+    }
+
+    /// No such thing; said in the same words whether it does not exist or belongs to another tenant.
+    pub fn not_found(what: &str, id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(ProblemKind::NotFound, format!("there is no {what} '{id}'"))
+    }
+
+    /// Names the offending value.
+    #[must_use]
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
+    }
+
+    /// The offending value, if it is one.
+    pub fn field_name(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// The answer to the request with this id.
+    pub(crate) fn into_answer(self, request_id: &str) -> Response {
+        let body = poem_openapi::types::ToJSON::to_json_string(&self.body(request_id));
+        let mut response = Response::builder()
+            .status(self.kind.status())
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(header::CACHE_CONTROL, "no-store");
+        if self.kind == ProblemKind::Unauthenticated {
+            response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+        }
+        response.body(body).into_response()
+    }
+
+    fn body(&self, request_id: &str) -> ProblemBody {
+        let (status, name, title) = self.kind.parts();
+        ProblemBody {
+            kind: format!("/problems/{name}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            field: self.field.clone(),
+            request_id: request_id.to_owned(),
+        }
+    }
+
+    /// What any error of a handler, an extractor or the router is to the caller.
+    pub(crate) fn from_error(error: &poem::Error) -> Self {
+        if let Some(problem) = error.downcast_ref::<Self>() {
+            problem.clone()
+        } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            Self::new(ProblemKind::BadRequest, error.to_string()).at(error.name)
+        } else if let Some(error) = error.downcast_ref::<ParsePathError>() {
+            Self::new(ProblemKind::BadRequest, error.to_string()).at(error.name)
+        } else if error.is::<AuthorizationError>() {
+            Self::new(ProblemKind::Unauthenticated, "send the header 'Authorization: Bearer <API key>'")
+        } else if error.is::<NotFoundError>() {
+            Self::new(ProblemKind::NotFound, "there is nothing at this path; /docs lists what there is")
+        } else if error.is::<MethodNotAllowedError>() {
+            Self::new(ProblemKind::MethodNotAllowed, "the path exists with other methods; see /docs")
+        } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
+            Self::new(
+                ProblemKind::UnsupportedMediaType,
+                format!("{error}; send the header 'Content-Type: application/json'"),
+            )
+        } else if error.is::<ParseRequestPayloadError>() || error.is::<ParseQueryError>() || error.is::<ReadBodyError>()
+        {
+            Self::new(ProblemKind::BadRequest, error.to_string())
+        } else {
+            Self::from_status(error)
+        }
+    }
+
+    fn from_status(error: &poem::Error) -> Self {
+        match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(ProblemKind::PayloadTooLarge, "the body is over the limit"),
+            status if status.is_client_error() => Self::new(ProblemKind::BadRequest, error.to_string()),
+            _ => Self::internal(error),
+        }
+    }
+
+    /// Our own failure: told in the log, not to the caller.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "an API request failed");
+        Self::new(ProblemKind::Internal, "an unexpected failure; the server's log has it under this request's id")
+    }
+}
+
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+}
+
+impl From<postrider_postgres::Error> for Problem {
+    fn from(error: postrider_postgres::Error) -> Self {
+        if is_unavailable(&error) {
+            tracing::warn!(%error, "Postgres is not available to the API");
+            Self::new(ProblemKind::Unavailable, "the database can't be reached for now; try again")
+        } else {
+            Self::internal(&error)
+        }
+    }
+}
+
+/// Defines an error type whose documentation lists the problems that a group of operations may answer.
+macro_rules! documented_problems {
+    ($(#[$doc:meta])* $name:ident: $($kind:ident => $description:literal),+ $(,)?) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name(Problem);
+
+        impl ApiResponse for $name {
+            fn meta() -> MetaResponses {
+                MetaResponses { responses: vec![$(documented(ProblemKind::$kind, $description)),+] }
+            }
+
+            fn register(registry: &mut Registry) {
+                ProblemBody::register(registry);
+            }
+        }
+
+        impl From<Problem> for $name {
+            fn from(problem: Problem) -> Self {
+                Self(problem)
+            }
+        }
+
+        impl From<postrider_postgres::Error> for $name {
+            fn from(error: postrider_postgres::Error) -> Self {
+                Self(error.into())
+            }
+        }
+
+        impl From<$name> for poem::Error {
+            fn from(problem: $name) -> Self {
+                problem.0.into()
+            }
+        }
+    };
+}
+
+documented_problems!(
+    /// What an operation that reads may answer instead.
+    ReadProblem:
+    BadRequest => "A parameter can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation with a body may answer instead.
+    WriteProblem:
+    BadRequest => "The body is not JSON, or a parameter can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    PayloadTooLarge => "The body is over the limit.",
+    UnsupportedMediaType => "The body is not `application/json`.",
+    Validation => "A value can't be accepted; `field` names it.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database, or for a publish Kafka, can't be reached for now.",
+);
+
+fn documented(kind: ProblemKind, description: &'static str) -> MetaResponse {
+    MetaResponse {
+        description,
+        status: Some(kind.status().as_u16()),
+        status_range: None,
+        content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
+        headers: vec![],
+    }
+}

@@ -1,0 +1,136 @@
+//! Types of the API that are not plain objects: domain values that bring their own JSON.
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef},
+    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
+use postrider_domain::{Timestamp, retry::RetryPolicy};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Value, json, value::RawValue};
+
+/// A point in time, RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time(pub Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339())
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Timestamp::parse_rfc3339(&text)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("not a time: expected RFC 3339, as 2026-01-31T12:00:00Z"))
+    }
+}
+
+/// A retry policy, as the domain reads and writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RetryJson(pub RetryPolicy);
+
+/// A filter before it is checked, or after: checking names the offending condition by its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct FilterJson(pub Value);
+
+/// JSON that is passed on to the byte.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawJson(pub Box<RawValue>);
+
+/// Makes a type with serde's JSON known to the document.
+macro_rules! documented_type {
+    ($name:ident, $title:literal, $schema:expr) => {
+        impl Type for $name {
+            const IS_REQUIRED: bool = true;
+
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                $title.into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Inline(Box::new($schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl ParseFromJSON for $name {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
+            }
+        }
+
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<Value> {
+                serde_json::to_value(self).ok()
+            }
+        }
+    };
+}
+
+documented_type!(
+    Time,
+    "string_date-time",
+    MetaSchema {
+        description: Some("RFC 3339, to the millisecond."),
+        example: Some(json!("2026-01-31T12:00:00.000Z")),
+        ..MetaSchema::new_with_format("string", "date-time")
+    }
+);
+
+documented_type!(
+    RetryJson,
+    "RetryPolicy",
+    MetaSchema {
+        description: Some(
+            "When a failed delivery is tried again. One of: `{\"schedule\": \"standard\"}` (5s, 5m, 30m, 2h, 5h, 10h, \
+         14h, 20h, 24h) or `\"fast\"` (1s, 5s, 15s, 1m, 5m); `{\"delays_seconds\": [5, 60, 3600]}`, up to 50; \
+         `{\"exponential\": {\"initial_seconds\": 5, \"factor\": 2.0, \"max_seconds\": 3600, \"retries\": 5}}`. \
+         Each may have `max_age_seconds`, counted from the first attempt.",
+        ),
+        example: Some(json!({"schedule": "standard"})),
+        ..MetaSchema::new("object")
+    }
+);
+
+documented_type!(
+    FilterJson,
+    "Filter",
+    MetaSchema {
+        description: Some(
+            "What must hold of an event besides its type: a condition `{\"field\", \"operator\", \"value\"}`, or `all`, \
+         `any` (lists) or `not` over such. Fields are dotted paths (`data.total`) or JSON pointers (`/data/total`) \
+         into `data` or `previous`, or event attributes (`type`, `subject`, `source`, `id`, `time`, `tenant`). \
+         Operators: `equals`, `not_equals`, `contains`, `starts_with`, `greater_than`, `greater_than_or_equal`, \
+         `less_than`, `less_than_or_equal`, `in`, `exists`, `regex`, `changed`.",
+        ),
+        example: Some(json!({"all": [{"field": "data.total", "operator": "greater_than", "value": 100}]})),
+        ..MetaSchema::new("object")
+    }
+);
+
+documented_type!(
+    RawJson,
+    "any",
+    MetaSchema {
+        description: Some("Any JSON; passed on byte for byte."),
+        example: Some(json!({"order_id": "ord_1042", "total": 129.90})),
+        ..MetaSchema::ANY
+    }
+);

@@ -1,0 +1,110 @@
+//! What the API is configured with, and what it works on.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing};
+use postrider_kafka::Readiness;
+use postrider_postgres::PgPool;
+
+/// How the API is served.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Under which URL its callers know it, for the document; none: relative.
+    pub public_url: Option<String>,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long a publish waits for Kafka's acknowledgement.
+    pub publish_timeout: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            max_body_bytes: 2 << 20,
+            request_timeout: Duration::from_secs(30),
+            publish_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the API works on. Clones share it.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The database.
+    pub pool: PgPool,
+    /// The keys that seal secrets and hash API keys.
+    pub key_ring: KeyRing,
+    /// Which URLs an endpoint may have.
+    pub egress: EgressPolicy,
+    /// Looks up the addresses of an endpoint's host.
+    pub resolver: Arc<dyn HostResolver>,
+    /// Writes published events.
+    pub publisher: Arc<dyn Publisher>,
+    /// What `/readyz` tells.
+    pub readiness: Readiness,
+    /// What `/metrics` tells: Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Looks up addresses the way deliveries do.
+pub trait HostResolver: Send + Sync {
+    /// Every address of `host`; the error is in words.
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, String>>;
+}
+
+/// An event that came over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventToPublish {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Whom it is about.
+    pub tenant: TenantId,
+    /// Its subject, if any: the record's key.
+    pub subject: Option<String>,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Its payload, JSON.
+    pub data: Bytes,
+}
+
+/// Where a published event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// Why an event was not published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Kafka will never take it.
+    #[error("the event is too large for Kafka: {0}")]
+    TooLarge(String),
+    /// Kafka can't take it now.
+    #[error("Kafka can't take the event: {0}")]
+    Unavailable(String),
+}
+
+/// Writes published events; answers once they are acknowledged.
+pub trait Publisher: Send + Sync {
+    /// Writes `event`.
+    fn publish(&self, event: EventToPublish) -> BoxFuture<'_, Result<Published, PublishError>>;
+}

@@ -1,0 +1,141 @@
+//! Changes of API keys. The data plane does not know them, so that the outbox does not either.
+
+use postrider_domain::{
+    KeyId, TenantId, Timestamp,
+    seal::{KeyRing, Zeroizing},
+};
+use postrider_postgres::{
+    Error, PgConnection,
+    api_keys::{self, ApiKeyRow},
+    tenants,
+};
+use rand::CryptoRng;
+use serde_json::{Value, json};
+
+use super::{Edit, ManageError};
+use crate::{
+    audit::{Actor, Change, record},
+    auth::{KeyText, Scope},
+};
+
+/// A key that is to be made.
+#[derive(Debug)]
+pub struct NewApiKey {
+    /// The tenant that it belongs to; none for an operator key.
+    pub tenant: Option<TenantId>,
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it stops working, if ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key; the text is shown only now.
+pub async fn create(
+    edit: Edit<'_>,
+    new: NewApiKey,
+    rng: &mut (impl CryptoRng + Send),
+) -> Result<(ApiKeyRow, Zeroizing<String>), ManageError> {
+    let mut tx = edit.pool.begin().await?;
+    if let Some(tenant) = &new.tenant {
+        tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
+    }
+    let made = insert(&mut tx, edit.key_ring, edit.actor, new, edit.now, rng).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// Revokes a key of a tenant (of operators, if none); one that was revoked before stays as it was.
+pub async fn revoke(edit: Edit<'_>, tenant: Option<&TenantId>, id: &KeyId) -> Result<ApiKeyRow, ManageError> {
+    let mut tx = edit.pool.begin().await?;
+    let row = revoke_key(&mut tx, edit.actor, tenant, id, edit.now).await?.ok_or(ManageError::NotFound("API key"))?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// Makes an operator key, for a command that is run beside the database; returns its row and its text.
+pub async fn create_operator_key(
+    conn: &mut PgConnection,
+    key_ring: &KeyRing,
+    name: &str,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+    rng: &mut (impl CryptoRng + Send),
+) -> Result<(ApiKeyRow, Zeroizing<String>), Error> {
+    let new = NewApiKey { tenant: None, name: name.to_owned(), scopes: vec![Scope::All], expires_at };
+    insert(conn, key_ring, &Actor::cli(), new, now, rng).await
+}
+
+/// Up to 1,000 operator keys, oldest first.
+pub async fn list_operator_keys(conn: &mut PgConnection) -> Result<Vec<ApiKeyRow>, Error> {
+    api_keys::list(conn, None, None, 1_000).await
+}
+
+/// Revokes an operator key, for a command that is run beside the database.
+pub async fn revoke_operator_key(
+    conn: &mut PgConnection,
+    id: &KeyId,
+    now: Timestamp,
+) -> Result<Option<ApiKeyRow>, Error> {
+    revoke_key(conn, &Actor::cli(), None, id, now).await
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    key_ring: &KeyRing,
+    actor: &Actor,
+    new: NewApiKey,
+    now: Timestamp,
+    rng: &mut (impl CryptoRng + Send),
+) -> Result<(ApiKeyRow, Zeroizing<String>), Error> {
+    let key = KeyText::generate(rng);
+    let row = ApiKeyRow {
+        id: KeyId::generate(now, rng),
+        tenant: new.tenant,
+        name: new.name,
+        prefix: key.prefix().to_owned(),
+        hash: key.hash(key_ring),
+        scopes: new.scopes.iter().map(ToString::to_string).collect(),
+        created_at: now,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    api_keys::insert(conn, &row).await?;
+    let change = Change {
+        tenant: row.tenant.as_ref(),
+        action: "api_key.create",
+        entity_id: row.id.as_str(),
+        before: None,
+        after: Some(audited(&row)),
+    };
+    record(conn, actor, now, change).await?;
+    Ok((row, key.into_text()))
+}
+
+async fn revoke_key(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    tenant: Option<&TenantId>,
+    id: &KeyId,
+    now: Timestamp,
+) -> Result<Option<ApiKeyRow>, Error> {
+    let Some(row) = api_keys::revoke(conn, tenant, id, now).await? else {
+        return Ok(None);
+    };
+    let change =
+        Change { tenant, action: "api_key.revoke", entity_id: id.as_str(), before: None, after: Some(audited(&row)) };
+    record(conn, actor, now, change).await?;
+    Ok(Some(row))
+}
+
+fn audited(row: &ApiKeyRow) -> Value {
+    json!({
+        "name": row.name,
+        "prefix": row.prefix,
+        "scopes": row.scopes,
+        "expires_at": row.expires_at.map(Timestamp::to_rfc3339),
+        "revoked_at": row.revoked_at.map(Timestamp::to_rfc3339),
+    })
+}

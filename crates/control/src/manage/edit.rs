@@ -1,0 +1,68 @@
+//! What every change has in common.
+
+use postrider_domain::{ConfigBody, EntityId, EntityKind, Timestamp, config_entry::Deleted, seal::KeyRing};
+use postrider_postgres::{Error, PgConnection, PgPool, outbox};
+
+use crate::{
+    api::ApiState,
+    audit::{Actor, Change, record},
+};
+
+/// One change in the making: where, by whom and when.
+#[derive(Clone, Copy)]
+pub struct Edit<'a> {
+    /// The database.
+    pub pool: &'a PgPool,
+    /// The keys that seal what is secret.
+    pub key_ring: &'a KeyRing,
+    /// Who acts.
+    pub actor: &'a Actor,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// What was to be changed is not there; its kind.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The endpoint has as many subscriptions as it may.
+    #[error("an endpoint may have at most {0} subscriptions; delete one, or use several event types in one")]
+    TooManySubscriptions(usize),
+    /// A stored secret can't be opened with the keys at hand.
+    #[error("what is sealed in {entity} can't be opened: {reason}; is its key missing from the key ring?")]
+    Sealed {
+        /// Whose.
+        entity: String,
+        /// What opening it ended with.
+        reason: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl<'a> Edit<'a> {
+    /// A change that came over the API.
+    pub fn new(state: &'a ApiState, actor: &'a Actor, now: Timestamp) -> Self {
+        Self { pool: &state.pool, key_ring: &state.key_ring, actor, now }
+    }
+
+    /// Writes a change down: for the directory (if it has such entities) and for the audit log.
+    pub(crate) async fn publish(
+        &self,
+        conn: &mut PgConnection,
+        entity_version: i64,
+        body: &ConfigBody,
+        change: Change<'_>,
+    ) -> Result<(), Error> {
+        outbox::push(conn, entity_version, body).await?;
+        record(conn, self.actor, self.now, change).await
+    }
+
+    /// The directory's record that an entity is gone.
+    pub(crate) fn deleted(&self, id: EntityId, entity: EntityKind) -> ConfigBody {
+        ConfigBody::Deleted(Deleted { id, entity, at: self.now })
+    }
+}

@@ -1,0 +1,9 @@
+//! Changes of what the management plane keeps: each one transaction of row, outbox and audit.
+
+pub mod api_keys;
+mod edit;
+pub mod endpoints;
+pub mod subscriptions;
+pub mod tenants;
+
+pub use edit::{Edit, ManageError};
