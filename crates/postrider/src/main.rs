@@ -1,2 +1,24 @@
-//! Placeholder.
-fn main() {}
+//! The `postrider` binary: commands, configuration, telemetry and the life of the process.
+
+mod cli;
+mod commands;
+mod config;
+mod connections;
+mod failure;
+mod lifecycle;
+mod roles;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("postrider: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! The demonstration behind `make demo`: `postrider dev`, four receivers, 1,000 events, and a summary that is
 //! checked against what the receivers saw.
 
+mod delivery_log;
 mod dev;
-mod log;
 mod progress;
 mod publish;
 mod run;

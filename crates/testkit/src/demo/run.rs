@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use postrider_domain::Timestamp;
 use tokio::time::Instant;
 
+use super::delivery_log::{self, EndpointLog};
 use super::dev::{DevProcess, last_lines};
-use super::log::{self, EndpointLog};
 use super::progress::Progress;
 use super::publish::{Written, publish};
-use super::scenario::{Counts, PARTS, SampleEvent, sample_events};
+use super::scenario::{PARTS, SampleEvent, number_in, sample_events};
 use super::setup::{Created, create_endpoints};
-use super::summary::{Row, print_summary};
+use super::summary::{Row, Seen, print_summary};
 use crate::{ApiClient, Receiver};
 
 /// How long after the last event everything may take to end.
@@ -74,16 +73,17 @@ async fn demonstrate(dev: &mut DevProcess, plant: bool) -> anyhow::Result<(Recei
         .iter()
         .zip(logs)
         .map(|(endpoint, log)| {
-            let mut expected = endpoint.part.expected(&events);
-            if plant && endpoint.part.only_country.is_some() {
+            let part = endpoint.part;
+            let mut expected = part.expected(&events);
+            if plant && part.only_country.is_some() {
                 expected.matched += 1;
                 expected.delivered += 1;
             }
-            let latencies = latencies(&receiver, &endpoint.part.path(), &written);
-            Row::new(endpoint.part.name, expected, &log, &receiver, &endpoint.part.path(), latencies)
+            Row { name: part.name, expected, log, seen: seen(&receiver, &part.path(), &written) }
         })
         .collect();
-    Ok((receiver, print_summary(&rows)))
+    let agreed = print_summary(&rows);
+    Ok((receiver, agreed))
 }
 
 /// Writes the events, then asks the API until every delivery that is expected has ended, or time is up.
@@ -95,14 +95,14 @@ async fn write_and_settle(
     written: &Written,
 ) -> anyhow::Result<Vec<EndpointLog>> {
     publish(dev.info(), events, written).await?;
-    let expected: Vec<Counts> = PARTS.iter().map(|part| part.expected(events)).collect();
     let deadline = Instant::now() + SETTLE_LIMIT;
     loop {
         let mut logs = Vec::new();
         for endpoint in created {
-            logs.push(log::read(api, &endpoint.id).await?);
+            logs.push(delivery_log::read(api, &endpoint.id).await?);
         }
-        let ended = logs.iter().zip(&expected).all(|(log, expected)| log.ended() >= expected.matched);
+        let mut expected = PARTS.iter().map(|part| part.expected(events).matched);
+        let ended = logs.iter().all(|log| expected.next().is_some_and(|expected| log.ended() >= expected));
         if ended || Instant::now() > deadline {
             return Ok(logs);
         }
@@ -111,20 +111,19 @@ async fn write_and_settle(
     }
 }
 
-/// Milliseconds from each event's writing to its first receipt, sorted.
-fn latencies(receiver: &Receiver, path: &str, written: &Written) -> Vec<u64> {
-    let mut seen = std::collections::HashSet::new();
-    let mut latencies: Vec<u64> = receiver
-        .received(path)
-        .iter()
-        .filter(|received| seen.insert(received.webhook_id().to_owned()))
-        .filter_map(|received| {
-            let written_at: Timestamp = written.at(super::scenario::number_in(&received.body)?)?;
-            u64::try_from(received.at.since(written_at).as_millis()).ok()
-        })
-        .collect();
-    latencies.sort_unstable();
-    latencies
+/// What the receiver saw at `path`.
+fn seen(receiver: &Receiver, path: &str, written: &Written) -> Seen {
+    let requests = receiver.received(path);
+    let mut seen = Seen { requests: requests.len(), bad_signatures: receiver.bad_signatures(path), ..Seen::default() };
+    for request in requests {
+        let first = seen.message_ids.insert(request.webhook_id().to_owned());
+        let written_at = number_in(&request.body).and_then(|number| written.at(number));
+        if let (true, Some(written_at)) = (first, written_at) {
+            seen.latencies_ms.push(u64::try_from(request.at.since(written_at).as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+    seen.latencies_ms.sort_unstable();
+    seen
 }
 
 async fn keep(dev: &DevProcess) -> anyhow::Result<()> {
@@ -139,16 +138,19 @@ async fn keep(dev: &DevProcess) -> anyhow::Result<()> {
          -d '{{\"type\":\"order.created\",\"data\":{{\"country\":\"NL\"}}}}'\n\
          \n  # another event, by a Kafka client\n  \
          echo '{{\"type\":\"order.paid\",\"tenant\":\"{tenant}\",\"data\":{{\"number\":1}}}}' | kcat -P -b {kafka} -t {topic}\n\
+         \n  # the tenants, as an operator\n  \
+         curl -s {api}/v1/tenants -H 'Authorization: Bearer {operator_key}'\n\
          \n  # what ended in the dead-letter queue\n  \
          kcat -C -b {kafka} -t postrider.dlq -e -q -f '%k\\n' | sort | uniq -c\n\
          \n  # the log of `postrider dev`\n  tail {log}\n",
         docs = info.docs,
         api = info.api,
         key = info.tenant_key,
+        operator_key = info.operator_key,
         tenant = info.tenant,
         kafka = info.kafka,
         topic = info.topic,
-        failed = log::DEAD_LETTERED,
+        failed = delivery_log::DEAD_LETTERED,
         log = dev.log().display(),
     );
     tokio::signal::ctrl_c().await.context("wait for Ctrl-C")

@@ -1,0 +1,240 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Delivers domain events from Kafka topics, signed, to the HTTP endpoints that subscribed to them.
+///
+/// Postrider reads events from Kafka, matches them with subscriptions, and sends each match as a signed
+/// webhook: at least once, isolated per endpoint, retried over days. Tenants, endpoints and subscriptions
+/// are managed by a REST API. Kafka and Postgres are the only servers that it needs.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file [default: ./postrider.toml, if it is there].
+    ///
+    /// Every key can be overridden by an environment variable POSTRIDER__SECTION__KEY, such as
+    /// POSTRIDER__KAFKA__BOOTSTRAP_SERVERS=broker:9092.
+    #[arg(long, env = "POSTRIDER_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Try it, with nothing else running:
+  postrider dev
+
+Run it:
+  export POSTRIDER__KAFKA__BOOTSTRAP_SERVERS=broker:9092
+  export POSTRIDER__POSTGRES__URL=postgres://postrider:secret@db/postrider
+  export POSTRIDER__SECURITY__MASTER_KEYS=$(postrider keys generate-master)   # keep it: it seals your secrets
+  postrider migrate
+  postrider keys create --name ops
+  postrider serve
+
+Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run Postrider, or some of its roles.
+    ///
+    /// Runs until SIGTERM or SIGINT, then takes no more work, finishes what it took within shutdown.drain,
+    /// and abandons the rest, which is done again by whoever takes over. A second signal abandons at once.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Try Postrider: everything in one process, nothing else running, nothing kept.
+    ///
+    /// Starts an in-process Kafka broker that any Kafka client can use, a throwaway Postgres (its server
+    /// programs must be installed), every role, and prints an operator key, a sample tenant and the first
+    /// commands to try. Endpoints on this machine and http:// are allowed. All data is gone when it stops.
+    Dev(Dev),
+    /// Bring the database's schema up to date.
+    ///
+    /// Applies the migrations that the database at postgres.url does not have yet. Safe to repeat, and to
+    /// run from several places at once. `postrider serve` does not start before this was done.
+    Migrate,
+    /// Look at Postrider's own topics, or create them.
+    #[command(subcommand, arg_required_else_help = true)]
+    Topics(Topics),
+    /// Make, list and revoke the keys of operators; make master keys.
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(Keys),
+    /// Print the API's OpenAPI document.
+    Openapi,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Everything in one process:
+  postrider serve
+
+The API apart from deliveries (repeat the second on as many machines as you need):
+  postrider serve --roles api,relay,projector
+  postrider serve --roles matcher,dispatcher,retrier";
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The roles of this process, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "ROLES", default_values_t = Role::ALL, hide_default_value = true)]
+    pub roles: Vec<Role>,
+}
+
+/// A part of Postrider that a process can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Role {
+    /// Serves the REST API (needs Postgres).
+    Api,
+    /// Publishes changes of the configuration to the data plane (needs Postgres).
+    Relay,
+    /// Writes the delivery log (needs Postgres).
+    Projector,
+    /// Matches events with subscriptions.
+    Matcher,
+    /// Sends deliveries.
+    Dispatcher,
+    /// Holds deliveries until their next attempt is due.
+    Retrier,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::Relay, Self::Projector, Self::Matcher, Self::Dispatcher, Self::Retrier];
+
+    /// Whether it works with Postgres.
+    pub fn needs_postgres(self) -> bool {
+        matches!(self, Self::Api | Self::Relay | Self::Projector)
+    }
+
+    /// Whether it opens or seals secrets.
+    pub fn needs_master_keys(self) -> bool {
+        matches!(self, Self::Api | Self::Dispatcher)
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.to_possible_value().expect("no role is hidden").get_name())
+    }
+}
+
+/// Arguments of `dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Where the API listens; port 0 takes a free one [default: api.listen].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// How to print where everything is: for people, or as one line of JSON on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The commands below `topics`.
+#[derive(Debug, Subcommand)]
+pub enum Topics {
+    /// Compare the topics with what Postrider needs; fails and names each difference if there are any.
+    Check,
+    /// Create the topics that are missing, then check them all.
+    Create,
+    /// Print the names of the topics, one a line. Needs no broker.
+    List,
+}
+
+/// The commands below `keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Commands on the keys in the database.
+    #[command(flatten)]
+    Database(OperatorKeys),
+    /// Print a new master key for security.master_keys. Needs no server.
+    ///
+    /// Master keys seal the secrets in the database and in Kafka: without them, every secret is lost. To
+    /// replace one, put the new key in front of the old one.
+    GenerateMaster,
+}
+
+/// Commands on the operators' keys in the database.
+#[derive(Debug, Subcommand)]
+pub enum OperatorKeys {
+    /// Make an operator's API key and print it: it is not shown again.
+    ///
+    /// An operator's key may do everything for every tenant; requests for a tenant name it in the header
+    /// Postrider-Tenant. Keys of tenants are made by the API.
+    Create {
+        /// What to call it.
+        #[arg(long)]
+        name: String,
+        /// How long it works, such as 90d. Not given: until it is revoked.
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        expires_in: Option<std::time::Duration>,
+    },
+    /// List the operators' keys.
+    List,
+    /// Revoke an operator's key, at once and for good.
+    Revoke {
+        /// Its id, as `list` prints it (key_…).
+        id: postrider_domain::KeyId,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let arguments = std::iter::once("postrider").chain(line.split_whitespace());
+        Cli::try_parse_from(arguments).map(|cli| cli.command).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_takes_every_role_unless_told() {
+        let Ok(Command::Serve(serve)) = parse("serve") else { panic!() };
+        assert_eq!(serve.roles, Role::ALL);
+        let Ok(Command::Serve(serve)) = parse("serve --roles relay,matcher") else { panic!() };
+        assert_eq!(serve.roles, [Role::Relay, Role::Matcher]);
+    }
+
+    #[test]
+    fn an_unknown_role_is_named_beside_the_known_ones() {
+        let error = parse("serve --roles api,postman").unwrap_err();
+        assert!(error.contains("'postman'") && error.contains("dispatcher"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_file_can_be_named_anywhere() {
+        let cli = Cli::try_parse_from(["postrider", "topics", "list", "--config", "x.toml"]).unwrap();
+        assert_eq!(cli.config, Some("x.toml".into()));
+    }
+
+    #[test]
+    fn keys_are_created_with_a_name_and_revoked_by_id() {
+        assert!(matches!(parse("keys create --name ops --expires-in 90d"), Ok(Command::Keys(Keys::Database(_)))));
+        assert!(parse("keys create").unwrap_err().contains("--name"));
+        assert!(parse("keys revoke ops").unwrap_err().contains("key_"));
+    }
+
+    #[test]
+    fn nothing_at_all_prints_the_help() {
+        assert!(parse("").unwrap_err().contains("Usage"));
+    }
+}

@@ -1,0 +1,41 @@
+//! From the command line to the command.
+
+use anyhow::Context;
+
+use super::{dev, keys, migrate, openapi, serve, topics};
+use crate::{
+    cli::{Cli, Command, Keys},
+    config::{self, ConfigError, Environment, Loaded},
+    failure::Failure,
+};
+
+/// Runs one command to its end.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    // It fails only if a provider is there already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("can't start the asynchronous runtime")?;
+    let load = || -> Result<Loaded, ConfigError> { config::load(cli.config.as_deref(), &environment()) };
+    match cli.command {
+        Command::Serve(arguments) => runtime.block_on(serve::run(&arguments, &load()?)),
+        Command::Dev(arguments) => runtime.block_on(dev::run(&arguments, &load()?)),
+        Command::Migrate => runtime.block_on(migrate::run(&load()?)),
+        Command::Topics(command) => runtime.block_on(topics::run(&command, &load()?)),
+        Command::Keys(Keys::GenerateMaster) => {
+            keys::generate_master();
+            Ok(())
+        }
+        Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
+        Command::Openapi => {
+            openapi::run();
+            Ok(())
+        }
+    }
+}
+
+/// The environment; variables that are not UTF-8 are none of ours.
+fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}

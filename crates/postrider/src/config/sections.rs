@@ -1,0 +1,287 @@
+//! What can be configured: one struct a section, one field a key.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+
+use postrider_domain::{TenantId, egress::IpNet};
+use serde::Deserialize;
+
+use super::values::{ByteSize, DnsServer, Properties, Secret, durations, parsed};
+
+/// The whole configuration. Every key has a default but those whose docs say otherwise.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names this process for static group membership: it keeps its partitions over a quick restart. Must
+    /// differ between processes. Unset: membership is dynamic.
+    pub instance_id: Option<String>,
+    /// How to reach Kafka.
+    pub kafka: KafkaSection,
+    /// What Postrider's own topics are like.
+    pub topics: TopicsSection,
+    /// How to reach Postgres.
+    pub postgres: PostgresSection,
+    /// Keys that secrets are sealed with.
+    pub security: SecuritySection,
+    /// The HTTP API.
+    pub api: ApiSection,
+    /// Where deliveries may go.
+    pub egress: EgressSection,
+    /// Retry tiers.
+    pub retry: RetrySection,
+    /// Bounds of the dispatcher.
+    pub dispatcher: DispatcherSection,
+    /// Topics that events are read from, besides `<prefix>.events`, which always is one.
+    pub sources: Vec<SourceSection>,
+    /// How the process ends.
+    pub shutdown: ShutdownSection,
+    /// Logs.
+    pub log: LogSection,
+}
+
+/// `[kafka]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaSection {
+    /// Brokers to begin with, `host:port`, separated by commas. Needed by every role.
+    pub bootstrap_servers: String,
+    /// What the names of Postrider's own topics and consumer groups start with.
+    pub topic_prefix: String,
+    /// The name that this client gives to the brokers.
+    pub client_id: String,
+    /// Any librdkafka property, such as `"security.protocol" = "SASL_SSL"`.
+    pub properties: Properties,
+    /// librdkafka properties whose values are in files, such as `"sasl.password" = "/run/secrets/kafka"`.
+    pub properties_files: std::collections::BTreeMap<String, PathBuf>,
+}
+
+/// `[topics]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicsSection {
+    /// Partitions of each of Postrider's own topics, when they are created.
+    pub partitions: NonZeroU32,
+    /// Copies of each partition, when topics are created. Use 3 in production.
+    pub replication_factor: NonZeroU32,
+    /// Copies that must have a record before it is acknowledged. Unset: one less than
+    /// `replication_factor`, at least 1.
+    pub min_insync_replicas: Option<NonZeroU32>,
+    /// Create missing topics at start. Otherwise a missing topic stops the start.
+    pub create: bool,
+}
+
+/// `[postgres]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresSection {
+    /// `postgres://user:password@host:port/database`. Needed by the roles api, relay and projector.
+    pub url: Option<Secret>,
+    /// A file that holds `url`.
+    pub url_file: Option<PathBuf>,
+    /// Connections at most.
+    pub max_connections: NonZeroU32,
+}
+
+/// `[security]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecuritySection {
+    /// The key ring: `id:base64 of 32 bytes`, several separated by commas, the current one first. Needed by
+    /// the roles api and dispatcher. `postrider keys generate-master` makes one.
+    pub master_keys: Option<Secret>,
+    /// A file that holds `master_keys`, one key a line.
+    pub master_keys_file: Option<PathBuf>,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiSection {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// How clients reach the API, for links and the OpenAPI document. Unset: `http://` and `listen`.
+    pub public_url: Option<String>,
+    /// The largest request body.
+    pub max_body_bytes: ByteSize,
+    /// How long a request may take.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How long publishing an event may wait for Kafka before it answers 503.
+    #[serde(with = "humantime_serde")]
+    pub publish_timeout: Duration,
+}
+
+/// `[egress]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressSection {
+    /// Allow endpoints with `http://`.
+    pub allow_http: bool,
+    /// Private networks that deliveries may go to, such as `["10.20.0.0/16"]`.
+    pub allowed_networks: Vec<IpNet>,
+    /// A file of PEM certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// DNS servers to ask instead of the system's.
+    pub dns_servers: Vec<DnsServer>,
+    /// The `User-Agent` of deliveries. Unset: `Postrider/<version>`.
+    pub user_agent: Option<String>,
+}
+
+/// `[retry]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySection {
+    /// The constant delays that retries are made of, each with a topic of its own.
+    #[serde(deserialize_with = "durations")]
+    pub tiers: Vec<Duration>,
+}
+
+/// `[dispatcher]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DispatcherSection {
+    /// Deliveries that may wait in the lane of one endpoint; more are parked in a retry tier.
+    pub max_queued_per_lane: NonZeroU32,
+    /// Requests to one endpoint at the same time.
+    pub lane_concurrency: NonZeroU32,
+    /// A delivery that would wait longer than this in its lane is parked.
+    #[serde(with = "humantime_serde")]
+    pub park_after: Duration,
+    /// Memory for deliveries that wait in lanes, over all endpoints.
+    pub max_waiting_bytes: ByteSize,
+}
+
+/// `[[sources]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSection {
+    /// Its name: part of event ids and of its consumer group, so never change it. Required.
+    pub name: String,
+    /// The topic. Required.
+    pub topic: String,
+    /// What its records are.
+    #[serde(default)]
+    pub format: SourceFormat,
+    /// The tenant of records that name none.
+    #[serde(default, deserialize_with = "parsed")]
+    pub tenant: Option<TenantId>,
+}
+
+/// What the records of a source are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceFormat {
+    /// `CloudEvents` where a record says so, else plain JSON.
+    #[default]
+    Auto,
+    /// `{"type", "data", …}`.
+    Json,
+    /// `CloudEvents` 1.0, binary or structured.
+    Cloudevents,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSection {
+    /// How long work that was taken may go on after SIGTERM or SIGINT.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// `text`, `json`, or `auto`: text on a terminal, JSON otherwise.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a list per module (`info,postrider_pipeline=debug`).
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// Lines to read.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for KafkaSection {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: String::new(),
+            topic_prefix: "postrider".to_owned(),
+            client_id: "postrider".to_owned(),
+            properties: Properties::default(),
+            properties_files: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+/// A constant that is not zero.
+const fn count(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("a default count is not zero")
+}
+
+impl Default for TopicsSection {
+    fn default() -> Self {
+        Self { partitions: count(6), replication_factor: count(1), min_insync_replicas: None, create: true }
+    }
+}
+
+impl Default for PostgresSection {
+    fn default() -> Self {
+        Self { url: None, url_file: None, max_connections: count(16) }
+    }
+}
+
+impl Default for ApiSection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            max_body_bytes: ByteSize::mebibytes(2),
+            request_timeout: Duration::from_secs(30),
+            publish_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for RetrySection {
+    fn default() -> Self {
+        Self { tiers: [1, 5, 30, 300, 1_800, 7_200, 36_000].map(Duration::from_secs).to_vec() }
+    }
+}
+
+impl Default for DispatcherSection {
+    fn default() -> Self {
+        Self {
+            max_queued_per_lane: count(1_024),
+            lane_concurrency: count(16),
+            park_after: Duration::from_secs(2),
+            max_waiting_bytes: ByteSize::mebibytes(64),
+        }
+    }
+}
+
+impl Default for ShutdownSection {
+    fn default() -> Self {
+        Self { drain: Duration::from_secs(10) }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}

@@ -1,0 +1,166 @@
+//! Checks that types can't make, and the files that secrets are in.
+
+use std::{collections::BTreeSet, path::Path};
+
+use postrider_domain::{seal::KeyRing, tier::Tiers};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    error::{ConfigError, Origin},
+    layers::Loaded,
+    origin::Origins,
+    sections::{Config, SourceSection},
+    values::Secret,
+};
+
+/// The name of the source that always exists.
+pub const BUILT_IN_SOURCE: &str = "events";
+
+/// The longest topic prefix: Kafka's limit of 249 characters less our longest suffix.
+const MAX_PREFIX: usize = 200;
+
+/// Reads the files that secrets are in, and checks what is set.
+pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError> {
+    read_secret_files(&mut config, &origins)?;
+    let invalid = |path: &[&str], problem: String| Err(invalid(&origins, path, &problem));
+
+    let prefix = &config.kafka.topic_prefix;
+    if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.bytes().all(is_topic_byte) {
+        return invalid(&["kafka", "topic_prefix"], format!("must be 1 to {MAX_PREFIX} of a-z A-Z 0-9 . _ -"));
+    }
+    let topics = &config.topics;
+    if let Some(min) = topics.min_insync_replicas.filter(|min| *min > topics.replication_factor) {
+        let problem = format!("is {min}, more than replication_factor = {}", topics.replication_factor);
+        return invalid(&["topics", "min_insync_replicas"], problem);
+    }
+    if let Err(error) = Tiers::new(config.retry.tiers.iter().copied()) {
+        return invalid(&["retry", "tiers"], error.to_string());
+    }
+    for (path, duration) in [
+        (["api", "request_timeout"], config.api.request_timeout),
+        (["api", "publish_timeout"], config.api.publish_timeout),
+        (["dispatcher", "park_after"], config.dispatcher.park_after),
+    ] {
+        if duration.is_zero() {
+            return invalid(&path, "must be longer than zero".to_owned());
+        }
+    }
+    if let Some(id) = &config.instance_id
+        && (id.is_empty() || !id.bytes().all(is_topic_byte))
+    {
+        return invalid(&["instance_id"], "must be letters, digits, '.', '_' and '-'".to_owned());
+    }
+    if EnvFilter::try_new(&config.log.level).is_err() {
+        let problem = "must be error, warn, info, debug or trace, or a list per module (info,postrider_pipeline=debug)";
+        return invalid(&["log", "level"], problem.to_owned());
+    }
+    check_sources(&config.sources, &origins)?;
+    Ok(Loaded { config, origins })
+}
+
+impl Loaded {
+    /// The brokers, needed by `needed_by`.
+    pub fn bootstrap_servers(&self, needed_by: &str) -> Result<&str, ConfigError> {
+        let servers = self.config.kafka.bootstrap_servers.trim();
+        if servers.is_empty() { Err(missing("kafka.bootstrap_servers", needed_by)) } else { Ok(servers) }
+    }
+
+    /// The database's URL, needed by `needed_by`.
+    pub fn postgres_url(&self, needed_by: &str) -> Result<&Secret, ConfigError> {
+        let url = self.config.postgres.url.as_ref().filter(|url| !url.reveal().is_empty());
+        url.ok_or_else(|| missing("postgres.url", needed_by))
+    }
+
+    /// The key ring, needed by `needed_by`.
+    pub fn key_ring(&self, needed_by: &str) -> Result<KeyRing, ConfigError> {
+        let keys = self.config.security.master_keys.as_ref().filter(|keys| !keys.reveal().trim().is_empty());
+        let keys = keys.ok_or_else(|| missing("security.master_keys", needed_by))?;
+        KeyRing::parse(keys.reveal()).map_err(|error| {
+            let mut origin = self.origins.of(&["security", "master_keys"]);
+            if origin == Origin::Default || self.config.security.master_keys_file.is_some() {
+                origin = self.origins.of(&["security", "master_keys_file"]);
+            }
+            ConfigError::Invalid { origin, message: format!("security.master_keys: {error}") }
+        })
+    }
+}
+
+fn missing(key: &'static str, needed_by: &str) -> ConfigError {
+    let variable = format!("POSTRIDER__{}", key.replace('.', "__").to_uppercase());
+    ConfigError::Missing { key, needed_by: needed_by.to_owned(), variable }
+}
+
+fn invalid(origins: &Origins, path: &[&str], problem: &str) -> ConfigError {
+    ConfigError::Invalid { origin: origins.of(path), message: format!("{} {problem}", path.join(".")) }
+}
+
+fn is_topic_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+fn check_sources(sources: &[SourceSection], origins: &Origins) -> Result<(), ConfigError> {
+    let mut names = BTreeSet::from([BUILT_IN_SOURCE]);
+    for (index, source) in sources.iter().enumerate() {
+        let index = index.to_string();
+        let at = |key: &str, problem: &str| Err(invalid(origins, &["sources", &index, key], problem));
+        if source.name.is_empty() || !source.name.bytes().all(is_topic_byte) {
+            return at("name", "must be letters, digits, '.', '_' and '-'");
+        }
+        if source.name == BUILT_IN_SOURCE {
+            return at("name", "is 'events', the name of the source that always exists: choose another");
+        }
+        if !names.insert(&source.name) {
+            return at("name", &format!("is '{}', which another source has: names must differ", source.name));
+        }
+        if source.topic.is_empty() || !source.topic.bytes().all(is_topic_byte) {
+            return at("topic", "is not the name of a topic");
+        }
+    }
+    Ok(())
+}
+
+fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), ConfigError> {
+    read_secret(&mut config.postgres.url, config.postgres.url_file.as_deref(), ["postgres", "url"], origins)?;
+    read_secret(
+        &mut config.security.master_keys,
+        config.security.master_keys_file.as_deref(),
+        ["security", "master_keys"],
+        origins,
+    )?;
+    for (name, path) in &config.kafka.properties_files {
+        if config.kafka.properties.contains(name) {
+            let problem = format!("has '{name}', which kafka.properties has too: set one of them");
+            return Err(invalid(origins, &["kafka", "properties_files"], &problem));
+        }
+        let text = read_trimmed(path).map_err(|error| {
+            invalid(origins, &["kafka", "properties_files"], &format!("of '{name}': {error}"))
+        })?;
+        config.kafka.properties.set(name.clone(), text);
+    }
+    Ok(())
+}
+
+fn read_secret(
+    value: &mut Option<Secret>,
+    file: Option<&Path>,
+    [section, key]: [&str; 2],
+    origins: &Origins,
+) -> Result<(), ConfigError> {
+    let Some(file) = file else { return Ok(()) };
+    let file_key = format!("{key}_file");
+    if value.is_some() {
+        let problem = format!("and {section}.{key} are both set: set one of them");
+        return Err(invalid(origins, &[section, &file_key], &problem));
+    }
+    let text = read_trimmed(file).map_err(|problem| invalid(origins, &[section, &file_key], &problem))?;
+    *value = Some(Secret::new(text));
+    Ok(())
+}
+
+fn read_trimmed(path: &Path) -> Result<String, String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Err(format!("names {}, which is empty", path.display())),
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) => Err(format!("names {}, which can't be read: {error}", path.display())),
+    }
+}
