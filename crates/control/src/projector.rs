@@ -1,0 +1,121 @@
+//! Projector: writes what happened to deliveries into the log.
+//!
+//! Reads:        postrider.delivery-events   (key: message id)
+//! Writes:       the delivery log in Postgres; postrider.rejected (what can't be decoded)
+//! Commits when: the rows are: its offsets are in Postgres and move by compare-and-set in their transaction
+//! On failure:   tries again and reports unready; the poll thread goes on, nothing is skipped
+//!
+//! Writing a record twice changes nothing (an attempt is identified by its record's coordinates, a row only moves
+//! forward), so what matters is that none is left out.
+
+mod health;
+mod partition;
+mod positions;
+mod rows;
+mod write;
+
+use std::sync::Arc;
+
+use postrider_kafka::{
+    Codec, KafkaConfig, Positions, ProduceError, Producer, ReadinessHandle, Shutdown, StageConfig, StageConsumer,
+    Topics,
+};
+use postrider_postgres::PgPool;
+use tokio::task::{JoinError, JoinSet};
+
+use health::Health;
+use positions::LogPositions;
+
+/// Why the projector can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    /// The consumer can't be made.
+    #[error("the projector can't read: {0}")]
+    Consumer(String),
+    /// What could not be decoded can't be rejected either.
+    #[error("the projector can't reject a record: {0}")]
+    Reject(#[from] ProduceError),
+    /// The database knows less than this process has written to it.
+    #[error(
+        "the log of {topic}/{partition} went back from offset {written} to {stored:?}: the database was restored from a \
+         backup; restart, and the log is written again from there"
+    )]
+    Rewound {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The next offset, as this process wrote it.
+        written: i64,
+        /// The next offset, as the database has it.
+        stored: Option<i64>,
+    },
+    /// A partition's task ended by a panic.
+    #[error("the task of a partition failed: {0}")]
+    Task(#[from] JoinError),
+}
+
+/// Writes `postrider.delivery-events` into Postgres.
+#[derive(Debug)]
+pub struct Projector {
+    kafka: KafkaConfig,
+    topics: Topics,
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of all partitions use.
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    codec: Codec,
+    producer: Producer,
+    rejected_topic: String,
+    health: Health,
+}
+
+impl Projector {
+    /// A projector into the database of `pool`. It uses at most one connection per partition at a time.
+    pub fn new(
+        kafka: KafkaConfig,
+        topics: Topics,
+        pool: PgPool,
+        codec: Codec,
+        producer: Producer,
+        readiness: ReadinessHandle,
+    ) -> Self {
+        let rejected_topic = topics.rejected();
+        let shared = Shared { pool, codec, producer, rejected_topic, health: Health::new(readiness) };
+        Self { kafka, topics, shared: Arc::new(shared) }
+    }
+
+    /// Works until `shutdown`. Each partition has a task, so that none waits for another.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), ProjectorError> {
+        let mut config = StageConfig::new(self.topics.group("projector"), vec![self.topics.delivery_events()]);
+        config.positions = Positions::External(Arc::new(LogPositions(self.shared.clone())));
+        let mut consumer =
+            StageConsumer::start(&self.kafka, config, shutdown.clone()).map_err(ProjectorError::Consumer)?;
+        self.shared.health.started();
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = consumer.next_partition() => match stream {
+                    Some(stream) => drop(tasks.spawn(partition::run(stream, self.shared.clone()))),
+                    None => break,
+                },
+                Some(ended) = tasks.join_next() => ended??,
+                () = shutdown.soft.cancelled() => break,
+            }
+        }
+        let drained = async {
+            while let Some(ended) = tasks.join_next().await {
+                ended??;
+            }
+            consumer.closed().await;
+            Ok(())
+        };
+        tokio::select! {
+            drained = drained => drained,
+            () = shutdown.hard.cancelled() => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One tenure of the relay: from taking the lock to losing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_domain::{ConfigMarker, DirectoryVersion, EntityId};
+use postrider_kafka::{AvroRecord, Codec, Headers, Outgoing, Shutdown, TransactionError, TransactionalProducer};
+use postrider_postgres::{
+    Connection as _, Error, PgConnection, outbox,
+    relay_state::{self, OutboxListener, RelayState},
+};
+
+use super::{
+    Relay,
+    batch::{self, Standing},
+    topic,
+};
+use crate::clock;
+
+/// The most changes that are published in one transaction.
+const MAX_BATCH_ROWS: i64 = 200;
+/// The most deletion records that become tombstones in one transaction.
+const MAX_TOMBSTONES: i64 = 500;
+/// How often a relay that waits asks for the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often deletion records are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Why a tenure ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Postgres failed, or the connection with the lock was lost.
+    #[error("the relay can't use Postgres: {0}")]
+    Database(#[from] Error),
+    /// Kafka failed, or another relay took over.
+    #[error("the relay can't publish: {0}")]
+    Transaction(#[from] TransactionError),
+    /// The topic can't be read.
+    #[error("the relay can't read the directory's topic: {0}")]
+    Topic(String),
+    /// The topic holds versions that this database never published.
+    #[error(
+        "topic {topic} is at version {found}, but this database has published only up to {published}: it was restored \
+         from an older backup, or another deployment writes the topic; restore the newer database, or give this \
+         deployment a topic prefix of its own"
+    )]
+    TopicAhead {
+        /// The directory's topic.
+        topic: String,
+        /// The highest version in it.
+        found: DirectoryVersion,
+        /// The highest that can be this database's.
+        published: DirectoryVersion,
+    },
+    /// The topic lacks versions that this database published.
+    #[error(
+        "topic {topic} ends before version {published}, which this database has published: the topic was emptied or \
+         made anew; restore it, or begin with an empty database"
+    )]
+    TopicBehind {
+        /// The directory's topic.
+        topic: String,
+        /// The version published last.
+        published: DirectoryVersion,
+    },
+}
+
+/// Takes the lock, then publishes until `shutdown` (Ok) or a failure.
+pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError> {
+    let mut connection = relay.pool.acquire().await?.detach();
+    let mut listener = OutboxListener::start(&relay.pool).await?;
+    while !relay_state::try_lock(&mut connection).await? {
+        // Somebody else's relay works: that is as it should be.
+        relay.readiness.ready();
+        tokio::select! {
+            () = shutdown.soft.cancelled() => return Ok(()),
+            () = tokio::time::sleep(LOCK_INTERVAL) => {}
+        }
+    }
+    let mut tenure = tokio::select! {
+        () = shutdown.soft.cancelled() => return Ok(()),
+        tenure = Tenure::begin(relay, connection) => tenure?,
+    };
+    relay.readiness.ready();
+    let mut poll = tokio::time::interval(relay.config.poll_interval);
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        while !shutdown.soft.is_cancelled() && tenure.publish_next().await? {}
+        tokio::select! {
+            () = shutdown.soft.cancelled() => return Ok(()),
+            changed = listener.changed() => changed?,
+            _ = poll.tick() => {}
+            _ = sweep.tick() => tenure.sweep(relay.config.keep_deletions).await?,
+        }
+    }
+}
+
+/// The lock, and what may be done under it.
+struct Tenure {
+    connection: PgConnection,
+    producer: TransactionalProducer,
+    codec: Codec,
+    topic: Arc<str>,
+    state: RelayState,
+}
+
+impl Tenure {
+    /// Fences the relay before this one, checks that topic and database agree, and sees to it that the topic
+    /// has a marker. `connection` has the lock.
+    async fn begin(relay: &Relay, mut connection: PgConnection) -> Result<Self, SessionError> {
+        let topic = relay.topics.config();
+        let transactional_id = relay.topics.group("relay");
+        let producer = TransactionalProducer::init(&relay.kafka, &transactional_id).await?;
+        let state = relay_state::get(&mut connection).await?;
+        let end = topic::read_to_end(&relay.kafka, &topic, &relay.codec).await.map_err(SessionError::Topic)?;
+        match batch::standing(end.highest, &state) {
+            Standing::Agree => {}
+            Standing::TopicAhead => {
+                let published = DirectoryVersion { epoch: state.version.epoch, seq: state.reserved_seq };
+                return Err(SessionError::TopicAhead { topic, found: end.highest.unwrap_or_default(), published });
+            }
+            Standing::TopicBehind => return Err(SessionError::TopicBehind { topic, published: state.version }),
+        }
+        tracing::info!(version = %state.version, live = state.live, "the relay works");
+        let tenure = Self { connection, producer, codec: relay.codec.clone(), topic: topic.into(), state };
+        if !end.has_marker {
+            // Without a marker no process would ever know that the directory is complete.
+            let marker = ConfigMarker { version: state.version, live: state.live };
+            let record = tenure.record(ConfigMarker::KEY, Some(&marker));
+            tenure.producer.publish(vec![record]).await?;
+        }
+        Ok(tenure)
+    }
+
+    /// Publishes the oldest changes. False if there is none.
+    async fn publish_next(&mut self) -> Result<bool, SessionError> {
+        let rows = outbox::first(&mut self.connection, MAX_BATCH_ROWS).await?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let entities: Vec<EntityId> = rows.iter().map(|row| row.entity.clone()).collect();
+        let known = relay_state::published(&mut self.connection, &entities).await?;
+        let batch = batch::build(self.state, known, rows);
+        if !batch.entries.is_empty() {
+            // Before anything can be in the topic: what lies beyond is then not of this database's making.
+            relay_state::reserve(&mut self.connection, batch.version.seq).await?;
+            self.state.reserved_seq = batch.version.seq;
+            self.producer.publish(self.records(&batch)).await?;
+        }
+        let mut transaction = self.connection.begin().await?;
+        relay_state::record_batch(&mut transaction, batch.version, batch.live, &batch.entities, &batch.outbox_ids)
+            .await?;
+        transaction.commit().await?;
+        self.state.version = batch.version;
+        self.state.live = batch.live;
+        metrics::counter!("postrider_relay_published_total").increment(batch.entries.len() as u64);
+        tracing::debug!(version = %batch.version, entries = batch.entries.len(), live = batch.live, "published");
+        Ok(true)
+    }
+
+    /// Turns the records of deletions that are older than `keep` into tombstones.
+    async fn sweep(&mut self, keep: Duration) -> Result<(), SessionError> {
+        let before = (clock::now() - keep).to_datetime();
+        loop {
+            let old = relay_state::deleted_before(&mut self.connection, before, MAX_TOMBSTONES).await?;
+            if old.is_empty() {
+                return Ok(());
+            }
+            let tombstones = old.iter().map(|entity| self.record::<ConfigMarker>(entity.as_str(), None)).collect();
+            self.producer.publish(tombstones).await?;
+            relay_state::forget(&mut self.connection, &old).await?;
+        }
+    }
+
+    /// The records of a batch, its marker last.
+    fn records(&self, batch: &batch::Batch) -> Vec<Outgoing> {
+        let entries = batch.entries.iter().map(|entry| self.record(entry.body.key().as_str(), Some(entry)));
+        entries.chain(batch.marker.iter().map(|marker| self.record(ConfigMarker::KEY, Some(marker)))).collect()
+    }
+
+    /// A record of the topic; a tombstone if there is no value.
+    fn record<T: AvroRecord>(&self, key: &str, value: Option<&T>) -> Outgoing {
+        Outgoing {
+            topic: self.topic.clone(),
+            partition: Some(0),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: value.map(|value| self.codec.encode(value)),
+            headers: Headers::new(),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the relay and the projector write, on a real Postgres.
+
+use postrider_domain::{
+    ConfigBody, DeliveryKind, DirectoryVersion, EndpointId, EntityId, EntityKind, EventId, MessageId, Run,
+    SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    config_entry::{Deleted, Tenant},
+};
+use postrider_postgres::{
+    PgPool, connect,
+    delivery_log::{
+        AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, attempts_of, insert_attempts, list, runs_of,
+        upsert_deliveries,
+    },
+    local::LocalPostgres,
+    migrate, outbox, projector_offsets,
+    relay_state::{self, OutboxListener, PublishedEntity},
+};
+
+/// A migrated database on a server of the test's own, which lives as long as the first part.
+async fn database() -> (LocalPostgres, PgPool) {
+    let server = LocalPostgres::start(None).await.unwrap();
+    let url = server.create_database("log").await.unwrap();
+    let pool = connect(&url, 5).await.unwrap();
+    migrate(&pool).await.unwrap();
+    (server, pool)
+}
+
+fn tenant() -> TenantId {
+    TenantId::from_trusted("ten_1")
+}
+
+fn row(message: &str, attempt: i32, status: DeliveryStatus) -> DeliveryRow {
+    DeliveryRow {
+        message_id: MessageId::from_trusted(message),
+        run: Run::LIVE,
+        tenant: tenant(),
+        endpoint: EndpointId::from_trusted("ep_1"),
+        subscription: SubscriptionId::from_trusted("sub_1"),
+        event_id: EventId::from_trusted("event"),
+        event_type: "order.created".to_owned(),
+        kind: DeliveryKind::Live,
+        source: SourceCoordinates { topic: "orders".into(), partition: 1, offset: 2 },
+        status,
+        attempt,
+        last_status: None,
+        last_error: None,
+        next_attempt_at: None,
+        matched_at: Timestamp::from_millis(1_000),
+        updated_at: Timestamp::from_millis(2_000),
+    }
+}
+
+fn attempt(offset: i64) -> AttemptRow {
+    AttemptRow {
+        message_id: MessageId::from_trusted("msg_1"),
+        run: Run::LIVE,
+        log_partition: 3,
+        log_offset: offset,
+        tenant: tenant(),
+        attempt: 1,
+        started_at: Timestamp::from_millis(1_500 + offset),
+        duration_us: 12,
+        status: Some(500),
+        error: Some("http_server_error".to_owned()),
+        error_message: None,
+        response_excerpt: Some("oops".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_row_changes_only_forward_in_attempt_and_rank() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let message = MessageId::from_trusted("msg_1");
+    // Each step: what is written, and what the row is then.
+    let steps = [
+        (row("msg_1", 1, DeliveryStatus::Waiting), (1, DeliveryStatus::Waiting)),
+        (
+            DeliveryRow {
+                last_status: Some(500),
+                last_error: Some("http_server_error".into()),
+                ..row("msg_1", 1, DeliveryStatus::Retrying)
+            },
+            (1, DeliveryStatus::Retrying),
+        ),
+        (row("msg_1", 1, DeliveryStatus::Waiting), (1, DeliveryStatus::Retrying)),
+        (row("msg_1", 2, DeliveryStatus::Waiting), (2, DeliveryStatus::Waiting)),
+        (row("msg_1", 1, DeliveryStatus::Delivered), (2, DeliveryStatus::Waiting)),
+    ];
+    for (written, (attempt, status)) in steps {
+        upsert_deliveries(&mut conn, std::slice::from_ref(&written)).await.unwrap();
+        let stored = runs_of(&mut conn, &tenant(), &message).await.unwrap().remove(0);
+        assert_eq!((stored.attempt, stored.status), (attempt, status), "after {written:?}");
+    }
+    let waiting = runs_of(&mut conn, &tenant(), &message).await.unwrap().remove(0);
+    assert_eq!(waiting.last_status, Some(500), "waiting keeps the answer of the attempt before");
+
+    let delivered = DeliveryRow {
+        last_status: Some(204),
+        updated_at: Timestamp::from_millis(1),
+        ..row("msg_1", 2, DeliveryStatus::Delivered)
+    };
+    upsert_deliveries(&mut conn, &[delivered]).await.unwrap();
+    upsert_deliveries(&mut conn, &[row("msg_1", 2, DeliveryStatus::Cancelled)]).await.unwrap();
+    let stored = runs_of(&mut conn, &tenant(), &message).await.unwrap().remove(0);
+    assert_eq!(stored.status, DeliveryStatus::Delivered, "a late cancellation does not undo it");
+    assert_eq!((stored.last_status, stored.last_error), (Some(204), None));
+}
+
+#[tokio::test]
+async fn an_attempt_is_there_once_however_often_it_is_written() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    insert_attempts(&mut conn, &[attempt(7), attempt(8)]).await.unwrap();
+    insert_attempts(&mut conn, &[attempt(8), attempt(9)]).await.unwrap();
+    let message = MessageId::from_trusted("msg_1");
+    let stored = attempts_of(&mut conn, &tenant(), &message).await.unwrap();
+    assert_eq!(stored, [attempt(7), attempt(8), attempt(9)]);
+    let foreign = attempts_of(&mut conn, &TenantId::from_trusted("ten_2"), &message).await.unwrap();
+    assert_eq!(foreign, []);
+}
+
+#[tokio::test]
+async fn a_list_is_newest_first_filtered_and_continues_after_a_key() {
+    let (_server, pool) = database().await;
+    let at = |millis: i64, row: DeliveryRow| DeliveryRow { matched_at: Timestamp::from_millis(millis), ..row };
+    let rows = [
+        at(10, row("msg_a", 1, DeliveryStatus::Delivered)),
+        at(20, row("msg_b", 1, DeliveryStatus::Failed)),
+        at(20, row("msg_c", 1, DeliveryStatus::Delivered)),
+        DeliveryRow { tenant: TenantId::from_trusted("ten_2"), ..at(30, row("msg_d", 1, DeliveryStatus::Delivered)) },
+        DeliveryRow { endpoint: EndpointId::from_trusted("ep_2"), ..at(5, row("msg_e", 1, DeliveryStatus::Delivered)) },
+    ];
+    let mut transaction = pool.begin().await.unwrap();
+    upsert_deliveries(&mut transaction, &rows).await.unwrap();
+    let names = |rows: &[DeliveryRow]| rows.iter().map(|row| row.message_id.to_string()).collect::<Vec<_>>();
+
+    let all = DeliveryFilter::default();
+    let first = list(&mut transaction, &tenant(), &all, None, 2).await.unwrap();
+    assert_eq!(names(&first), ["msg_c", "msg_b"]);
+    let rest = list(&mut transaction, &tenant(), &all, Some(&first[1].key()), 10).await.unwrap();
+    assert_eq!(names(&rest), ["msg_a", "msg_e"]);
+
+    let filters = [
+        (DeliveryFilter { endpoint: Some(EndpointId::from_trusted("ep_2")), ..all.clone() }, vec!["msg_e"]),
+        (DeliveryFilter { status: Some(DeliveryStatus::Failed), ..all.clone() }, vec!["msg_b"]),
+        (DeliveryFilter { message: Some(MessageId::from_trusted("msg_a")), ..all.clone() }, vec!["msg_a"]),
+        (DeliveryFilter { message: Some(MessageId::from_trusted("msg_d")), ..all.clone() }, vec![]),
+        (DeliveryFilter { event_type: Some("other".to_owned()), ..all.clone() }, vec![]),
+        (
+            DeliveryFilter { event: Some(EventId::from_trusted("event")), ..all.clone() },
+            vec!["msg_c", "msg_b", "msg_a", "msg_e"],
+        ),
+    ];
+    for (filter, expected) in filters {
+        let found = list(&mut transaction, &tenant(), &filter, None, 10).await.unwrap();
+        assert_eq!(names(&found), expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn compare_and_set_refuses_an_old_owner() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let topic = "postrider.delivery-events";
+    // (expected, next, whether it is accepted)
+    let steps =
+        [(None, 10, true), (None, 12, false), (Some(9), 12, false), (Some(10), 20, true), (Some(10), 15, false)];
+    for (expected, next, accepted) in steps {
+        let done = projector_offsets::compare_and_set(&mut conn, topic, 0, expected, next).await.unwrap();
+        assert_eq!(done, accepted, "{expected:?} -> {next}");
+    }
+    assert_eq!(projector_offsets::get(&mut conn, topic, 0).await.unwrap(), Some(20));
+    let stored = projector_offsets::get_all(&mut conn, topic, &[0, 1]).await.unwrap();
+    assert_eq!(stored.into_iter().collect::<Vec<_>>(), [(0, 20)]);
+}
+
+#[tokio::test]
+async fn an_old_owners_slow_transaction_is_refused_after_the_new_owner_committed() {
+    let (_server, pool) = database().await;
+    let topic = "postrider.delivery-events";
+    let mut conn = pool.acquire().await.unwrap();
+    assert!(projector_offsets::compare_and_set(&mut conn, topic, 0, None, 100).await.unwrap());
+
+    let mut new_owner = pool.begin().await.unwrap();
+    assert!(projector_offsets::compare_and_set(&mut new_owner, topic, 0, Some(100), 200).await.unwrap());
+    let old_owner = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            let mut transaction = pool.begin().await.unwrap();
+            projector_offsets::compare_and_set(&mut transaction, topic, 0, Some(100), 150).await.unwrap()
+        }
+    });
+    new_owner.commit().await.unwrap();
+    assert!(!old_owner.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_published_batch_leaves_the_outbox_and_moves_the_state() {
+    let (_server, pool) = database().await;
+    let mut listener = OutboxListener::start(&pool).await.unwrap();
+    let body = ConfigBody::Tenant(Tenant { id: tenant(), name: "Acme".to_owned() });
+    let mut conn = pool.acquire().await.unwrap();
+    outbox::push(&mut conn, 1, &body).await.unwrap();
+    listener.changed().await.unwrap();
+
+    let rows = outbox::first(&mut conn, 10).await.unwrap();
+    assert_eq!(rows[0].body, body);
+    relay_state::reserve(&mut conn, 1).await.unwrap();
+    let state = relay_state::get(&mut conn).await.unwrap();
+    assert_eq!((state.version.seq, state.reserved_seq, state.live), (0, 1, 0));
+
+    let entity = PublishedEntity { entity: (&tenant()).into(), entity_version: 1, deleted_at: None };
+    let version = DirectoryVersion { epoch: 1, seq: 1 };
+    relay_state::record_batch(&mut conn, version, 1, std::slice::from_ref(&entity), &[rows[0].id]).await.unwrap();
+    assert_eq!(outbox::first(&mut conn, 10).await.unwrap(), []);
+    let state = relay_state::get(&mut conn).await.unwrap();
+    assert_eq!((state.version, state.live), (version, 1));
+    assert_eq!(relay_state::published(&mut conn, &[(&tenant()).into()]).await.unwrap(), [entity]);
+}
+
+#[tokio::test]
+async fn deleted_entities_are_found_once_they_are_old_and_can_be_forgotten() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let at = |millis| Timestamp::from_millis(millis).to_datetime();
+    let entity =
+        |id: &str, deleted_at| PublishedEntity { entity: EntityId::from_trusted(id), entity_version: 2, deleted_at };
+    let entities = [entity("ep_old", Some(at(10))), entity("ep_new", Some(at(20))), entity("ep_live", None)];
+    relay_state::record_batch(&mut conn, DirectoryVersion { epoch: 1, seq: 3 }, 1, &entities, &[]).await.unwrap();
+    let old = relay_state::deleted_before(&mut conn, at(15), 10).await.unwrap();
+    assert_eq!(old, [EntityId::from_trusted("ep_old")]);
+    relay_state::forget(&mut conn, &old).await.unwrap();
+    assert_eq!(relay_state::published(&mut conn, &old).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_second_relay_does_not_get_the_lock_until_the_first_ones_connection_ends() {
+    let (_server, pool) = database().await;
+    let mut first = pool.acquire().await.unwrap().detach();
+    let mut second = pool.acquire().await.unwrap();
+    assert!(relay_state::try_lock(&mut first).await.unwrap());
+    assert!(!relay_state::try_lock(&mut second).await.unwrap());
+    drop(first);
+    let taken = async {
+        while !relay_state::try_lock(&mut second).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), taken).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_kind_of_change_comes_out_of_the_outbox_as_it_went_in() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let deleted = Deleted {
+        id: EntityId::from_trusted("ep_1"),
+        entity: EntityKind::Endpoint,
+        at: Timestamp::from_millis(1_764_000_000_000),
+    };
+    let bodies =
+        [ConfigBody::Tenant(Tenant { id: tenant(), name: "A\u{0}\"".to_owned() }), ConfigBody::Deleted(deleted)];
+    for body in &bodies {
+        outbox::push(&mut conn, 1, body).await.unwrap();
+    }
+    let stored: Vec<_> = outbox::first(&mut conn, 10).await.unwrap().into_iter().map(|row| row.body).collect();
+    assert_eq!(stored, bodies);
+}
