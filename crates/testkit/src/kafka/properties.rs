@@ -26,13 +26,16 @@ logger.server.name=kafka.server.KafkaRaftServer
 logger.server.level=INFO
 ";
 
-/// Settings that every broker has. Messages of up to 8 MiB, so that a record at our own limit is ours to refuse.
+/// Settings that every broker has. Messages of up to 8 MiB, so that a record at our own limit is ours to refuse. A killed
+/// broker is missed, and let in again, after 4 s (by default 9 s).
 const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 auto.create.topics.enable=false
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=1
 transaction.state.log.num.partitions=1
