@@ -3,6 +3,8 @@
 mod access;
 mod api_keys;
 mod body;
+mod deliveries;
+mod delivery_types;
 mod endpoint_types;
 mod endpoints;
 mod events;
@@ -17,6 +19,8 @@ mod server;
 mod state;
 mod subscriptions;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use kafka_publisher::KafkaPublisher;

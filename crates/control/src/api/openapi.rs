@@ -3,8 +3,8 @@
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
-    api_keys::ApiKeys, endpoints::Endpoints, events::Events, health::Health, subscriptions::Subscriptions,
-    tenants::Tenants,
+    api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, events::Events, health::Health,
+    subscriptions::Subscriptions, tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -21,6 +21,8 @@ pub(crate) enum Tag {
     Subscriptions,
     /// Publishing over HTTP, for those who don't write to Kafka.
     Events,
+    /// What became of events, endpoint by endpoint, with every attempt.
+    Deliveries,
     /// For orchestrators and Prometheus.
     Health,
 }
@@ -34,7 +36,7 @@ with the header `Postrider-Tenant`. Errors are `application/problem+json` with a
 Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature` over `webhook-id`, \
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
-pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Health);
+pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Deliveries, Health);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -49,7 +51,7 @@ pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApi
 }
 
 /// Every operation's implementation.
-pub(crate) const RESOURCES: Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Health);
+pub(crate) const RESOURCES: Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Deliveries, Health);
 
 /// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
 pub fn openapi_document() -> String {
