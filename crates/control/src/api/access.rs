@@ -20,7 +20,7 @@ use crate::{
 pub(crate) const TENANT_HEADER: &str = "Postrider-Tenant";
 
 /// How exactly a key's last use is known.
-const LAST_USE_PRECISION: Duration = Duration::from_secs(60);
+const LAST_USE_PRECISION: Duration = Duration::from_mins(1);
 
 /// An API key: `Authorization: Bearer pr_…`.
 #[derive(SecurityScheme)]

@@ -55,6 +55,10 @@ impl_apirequest_for_payload!(Body<T>, T: Type + DeserializeOwned);
 
 /// Reads a body.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A derived type would also take a list of its fields' values.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::field("", "the body must be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -116,7 +120,7 @@ mod tests {
         assert_eq!(problem(r#"{"inner": [{"number": 1}, {"number": "x"}]}"#), validation("/inner/1/number"));
         assert_eq!(problem(r#"{"inner": [], "extra": 1}"#), validation("/extra"));
         assert_eq!(problem(r#"{"inner": [{"number": -1}]}"#), validation("/inner/0/number"));
-        assert_eq!(problem(r#"{}"#), validation(""));
+        assert_eq!(problem("{}"), validation(""));
         assert_eq!(problem("[]"), validation(""));
     }
 

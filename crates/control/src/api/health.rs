@@ -78,14 +78,31 @@ enum ReadinessAnswer {
     Unready(Json<ReadinessReport>),
 }
 
+/// That the process lives.
+#[derive(ApiResponse)]
+enum HealthAnswer {
+    /// The process lives.
+    #[oai(status = 200)]
+    Alive(PlainText<&'static str>),
+}
+
+/// The process's metrics.
+#[derive(ApiResponse)]
+enum MetricsAnswer {
+    /// Every metric of this process, as Prometheus text.
+    #[oai(status = 200)]
+    Metrics(PlainText<String>),
+}
+
+#[expect(clippy::unused_async, reason = "the macro takes only async functions")]
 #[OpenApi(tag = "Tag::Health")]
 impl Health {
     /// Tell that the process lives
     ///
     /// Answers 200 as long as the process can answer at all; for a liveness probe.
     #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
-    async fn health(&self) -> PlainText<&'static str> {
-        PlainText("ok\n")
+    async fn health(&self) -> HealthAnswer {
+        HealthAnswer::Alive(PlainText("ok\n"))
     }
 
     /// Tell whether every part can work
@@ -104,7 +121,7 @@ impl Health {
     ///
     /// Prometheus text format.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
-    async fn metrics(&self, Data(state): Data<&ApiState>) -> PlainText<String> {
-        PlainText((state.metrics)())
+    async fn metrics(&self, Data(state): Data<&ApiState>) -> MetricsAnswer {
+        MetricsAnswer::Metrics(PlainText((state.metrics)()))
     }
 }

@@ -264,3 +264,38 @@ fn audited(row: &EndpointRow) -> Value {
         "version": row.version,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use postrider_domain::Timestamp;
+    use rand::{SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn the_audit_log_shows_no_more_of_a_url_than_its_origin() {
+        let rng = &mut StdRng::seed_from_u64(7);
+        let key_ring = KeyRing::parse(&KeyRing::generate_text(rng)).expect("a generated ring parses");
+        let (tenant, id) = (TenantId::from_trusted("ten_1"), EndpointId::from_trusted("ep_1"));
+        let row = EndpointRow {
+            url: seal(&key_ring, &tenant, &id, purpose::URL, 1, b"https://example.com/hook/s3cret", rng),
+            id,
+            tenant,
+            name: "hook".to_owned(),
+            description: String::new(),
+            origin: "https://example.com".to_owned(),
+            enabled: true,
+            enabled_version: 1,
+            timeout_ms: 1_000,
+            retry: RetryPolicy::default(),
+            version: 1,
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+        };
+        let audited = audited(&row).to_string();
+        assert!(audited.contains("https://example.com") && !audited.contains("s3cret"), "{audited}");
+        assert_eq!(url(&key_ring, &row).expect("it opens"), "https://example.com/hook/s3cret");
+        let other = EndpointRow { id: EndpointId::from_trusted("ep_2"), ..row };
+        assert!(url(&key_ring, &other).is_err(), "a URL is sealed to its endpoint");
+    }
+}

@@ -1,0 +1,233 @@
+//! An API on a database of the test's own.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use parking_lot::Mutex;
+use poem::{Endpoint, EndpointExt as _, Request, Response, endpoint::BoxEndpoint, http::Method};
+use postrider_domain::{ConfigBody, egress::EgressPolicy, seal::KeyRing};
+use postrider_kafka::Readiness;
+use postrider_postgres::{PgPool, connect, local::LocalPostgres, migrate, outbox};
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::{
+    api::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher, server::app},
+    clock,
+    manage::api_keys::create_operator_key,
+};
+
+static SERVER: OnceCell<LocalPostgres> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// Hosts and their addresses; others don't resolve.
+#[derive(Default)]
+struct FakeResolver(HashMap<&'static str, Vec<IpAddr>>);
+
+impl HostResolver for FakeResolver {
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, String>> {
+        let answer = self.0.get(host).cloned().ok_or_else(|| "no such host".to_owned());
+        async move { answer }.boxed()
+    }
+}
+
+/// Keeps what was published, or does what the test says.
+#[derive(Default)]
+pub struct FakePublisher {
+    pub published: Mutex<Vec<EventToPublish>>,
+    pub fails: Mutex<Option<PublishError>>,
+    pub hangs: Mutex<bool>,
+}
+
+impl Publisher for FakePublisher {
+    fn publish(&self, event: EventToPublish) -> BoxFuture<'_, Result<Published, PublishError>> {
+        async move {
+            if *self.hangs.lock() {
+                futures::future::pending::<()>().await;
+            }
+            if let Some(error) = self.fails.lock().clone() {
+                return Err(error);
+            }
+            let mut published = self.published.lock();
+            published.push(event);
+            let offset = i64::try_from(published.len()).expect("few") - 1;
+            Ok(Published { topic: "postrider.events".to_owned(), partition: 0, offset })
+        }
+        .boxed()
+    }
+}
+
+/// An API, and what is behind it.
+pub struct Fixture {
+    app: BoxEndpoint<'static, Response>,
+    pub pool: PgPool,
+    pub publisher: Arc<FakePublisher>,
+    pub readiness: Readiness,
+    pub operator_key: String,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    /// The id in the answer.
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {}", self.text)).to_owned()
+    }
+
+    /// Panics unless the answer is a problem of this status that names `field` (if any).
+    pub fn assert_problem(&self, status: u16, field: Option<&str>) {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.content_type, "application/problem+json", "{}", self.text);
+        assert_eq!(self.body["status"], json!(status), "{}", self.text);
+        assert!(self.body["type"].as_str().is_some_and(|kind| kind.starts_with("/problems/")), "{}", self.text);
+        assert!(self.body["request_id"].as_str().is_some_and(|id| id.starts_with("req_")), "{}", self.text);
+        assert!(!self.body["detail"].as_str().unwrap_or_default().is_empty(), "{}", self.text);
+        assert_eq!(self.body["field"].as_str(), field, "{}", self.text);
+    }
+}
+
+impl Fixture {
+    /// An API with an operator key and nothing else.
+    pub async fn new() -> Self {
+        let server = SERVER.get_or_init(|| async { LocalPostgres::start(None).await.expect("Postgres starts") }).await;
+        let name = format!("api_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let url = server.create_database(&name).await.expect("a database is made");
+        let pool = connect(&url, 4).await.expect("Postgres answers");
+        migrate(&pool).await.expect("the migrations apply");
+
+        let key_ring = KeyRing::parse(&KeyRing::generate_text(&mut StdRng::seed_from_u64(7))).expect("a key ring");
+        let mut conn = pool.acquire().await.expect("a connection");
+        let (_, operator_key) =
+            create_operator_key(&mut conn, &key_ring, "test", None, clock::now(), &mut clock::rng())
+                .await
+                .expect("a key is made");
+        drop(conn);
+
+        let publisher = Arc::new(FakePublisher::default());
+        let readiness = Readiness::new();
+        let state = ApiState {
+            pool: pool.clone(),
+            key_ring,
+            egress: EgressPolicy::default(),
+            resolver: Arc::new(FakeResolver(HashMap::from([
+                ("public.example.com", vec![IpAddr::from([93, 184, 216, 34])]),
+                ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
+            ]))),
+            publisher: publisher.clone(),
+            readiness: readiness.clone(),
+            metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
+        };
+        let config =
+            ApiConfig { publish_timeout: Duration::from_millis(200), max_body_bytes: 2 << 20, ..ApiConfig::default() };
+        let app = app(config, state).map_to_response().boxed();
+        Self { app, pool, publisher, readiness, operator_key: operator_key.to_string() }
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, request: Request) -> Answer {
+        let response = self.app.get_response(request).await;
+        let status = response.status().as_u16();
+        let content_type = response.content_type().unwrap_or_default().to_owned();
+        assert!(response.header("x-request-id").is_some(), "every answer has a request id");
+        let text = response.into_body().into_string().await.expect("UTF-8");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status, content_type, body, text }
+    }
+
+    /// Sends a JSON request with a key; an operator's names `tenant`.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        tenant: Option<&str>,
+        body: Option<&str>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path.parse().expect("a path"))
+            .header("authorization", format!("Bearer {key}"));
+        if let Some(tenant) = tenant {
+            request = request.header("postrider-tenant", tenant);
+        }
+        let request = match body {
+            Some(body) => request.content_type("application/json").body(body.to_owned()),
+            None => request.finish(),
+        };
+        self.send(request).await
+    }
+
+    /// Makes a tenant and a key of its own that may do everything.
+    pub async fn tenant(&self, name: &str) -> TenantClient<'_> {
+        let body = json!({ "name": name }).to_string();
+        let tenant = self.call(Method::POST, "/v1/tenants", &self.operator_key, None, Some(&body)).await;
+        assert_eq!(tenant.status, 201, "{}", tenant.text);
+        let id = tenant.id();
+        let body = json!({ "name": "all", "scopes": ["*"] }).to_string();
+        let key = self.call(Method::POST, "/v1/api-keys", &self.operator_key, Some(&id), Some(&body)).await;
+        assert_eq!(key.status, 201, "{}", key.text);
+        let key = key.body["key"].as_str().expect("the key's text").to_owned();
+        TenantClient { fixture: self, id, key }
+    }
+
+    /// Everything in the outbox: entity, version, what it is now.
+    pub async fn outbox(&self) -> Vec<(String, i64, ConfigBody)> {
+        let mut conn = self.pool.acquire().await.expect("a connection");
+        let rows = outbox::first(&mut conn, 1_000).await.expect("the outbox is read");
+        rows.into_iter().map(|row| (row.entity.to_string(), row.entity_version, row.body)).collect()
+    }
+}
+
+/// Calls with a tenant's own key.
+pub struct TenantClient<'a> {
+    fixture: &'a Fixture,
+    pub id: String,
+    pub key: String,
+}
+
+impl TenantClient<'_> {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.fixture.call(Method::GET, path, &self.key, None, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, &body.to_string()).await
+    }
+
+    pub async fn post_text(&self, path: &str, body: &str) -> Answer {
+        self.fixture.call(Method::POST, path, &self.key, None, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.fixture.call(Method::PATCH, path, &self.key, None, Some(&body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.fixture.call(Method::DELETE, path, &self.key, None, None).await
+    }
+
+    /// Makes an endpoint with one subscription to everything.
+    pub async fn endpoint(&self) -> Answer {
+        let endpoint =
+            json!({ "name": "hook", "url": "https://public.example.com/in?token=s3cret", "event_types": ["*"] });
+        let made = self.post("/v1/endpoints", &endpoint).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        made
+    }
+}

@@ -1,0 +1,9 @@
+//! The API in process: real routes and a real Postgres, with fakes for name resolution and Kafka.
+
+mod access;
+mod deliveries;
+mod endpoints;
+mod fixture;
+mod input;
+mod publishing;
+mod tenants;

@@ -1,0 +1,76 @@
+use serde_json::json;
+
+use super::fixture::Fixture;
+use crate::api::PublishError;
+
+#[tokio::test]
+async fn an_event_is_published_with_its_data_untouched() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let data = r#"{"b":1.10, "a": 12345678901234567890123,  "b":2, "t":"\u00e9"}"#;
+    let input = format!(
+        r#"{{"data": {data}, "type": "order.created", "id": "evt-1", "subject": "ord-1", "time": "2026-01-31T12:00:00+02:00"}}"#
+    );
+    let answer = acme.post_text("/v1/events", &input).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    assert_eq!(answer.body, json!({ "id": "evt-1", "topic": "postrider.events", "partition": 0, "offset": 0 }));
+    let published = api.publisher.published.lock().clone();
+    let [event] = &published[..] else { panic!("one event, not {published:?}") };
+    assert_eq!(event.data, data.as_bytes());
+    assert_eq!(event.tenant.as_str(), acme.id);
+    assert_eq!((event.event_type.as_str(), event.subject.as_deref()), ("order.created", Some("ord-1")));
+    assert_eq!(event.time.to_rfc3339(), "2026-01-31T10:00:00.000Z");
+}
+
+#[tokio::test]
+async fn an_event_needs_only_a_type_and_data() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    for data in [json!(null), json!(7), json!("text"), json!([1, 2])] {
+        let answer = acme.post("/v1/events", &json!({ "type": "a", "data": data })).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        assert!(answer.id().starts_with("evt_"), "{}", answer.text);
+    }
+    let published = api.publisher.published.lock().clone();
+    assert_eq!(
+        published.iter().map(|event| &event.data[..]).collect::<Vec<_>>(),
+        [&b"null"[..], b"7", b"\"text\"", b"[1,2]"]
+    );
+}
+
+#[tokio::test]
+async fn a_bad_event_is_refused_and_not_published() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    for (input, field) in [
+        (json!({ "data": {} }), ""),
+        (json!({ "type": "a" }), ""),
+        (json!({ "type": "", "data": {} }), "/type"),
+        (json!({ "type": "no spaces", "data": {} }), "/type"),
+        (json!({ "type": "x".repeat(257), "data": {} }), "/type"),
+        (json!({ "type": "a", "data": {}, "id": "" }), "/id"),
+        (json!({ "type": "a", "data": {}, "id": "x".repeat(257) }), "/id"),
+        (json!({ "type": "a", "data": {}, "subject": "a\nb" }), "/subject"),
+        (json!({ "type": "a", "data": {}, "time": "yesterday" }), "/time"),
+        (json!({ "type": "a", "data": {}, "tenant": "ten_x" }), "/tenant"),
+    ] {
+        let answer = acme.post("/v1/events", &input).await;
+        answer.assert_problem(422, (!field.is_empty()).then_some(field).or(answer.body["field"].as_str()));
+    }
+    let large = json!({ "type": "a", "data": "x".repeat(1 << 20) });
+    acme.post("/v1/events", &large).await.assert_problem(413, Some("/data"));
+    assert!(api.publisher.published.lock().is_empty());
+}
+
+#[tokio::test]
+async fn without_kafkas_acknowledgement_the_answer_is_503() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let event = json!({ "type": "a", "data": {} });
+    *api.publisher.fails.lock() = Some(PublishError::Unavailable("no broker".to_owned()));
+    acme.post("/v1/events", &event).await.assert_problem(503, None);
+    *api.publisher.fails.lock() = Some(PublishError::TooLarge("over message.max.bytes".to_owned()));
+    acme.post("/v1/events", &event).await.assert_problem(413, Some("/data"));
+    *api.publisher.hangs.lock() = true;
+    acme.post("/v1/events", &event).await.assert_problem(503, None);
+}
