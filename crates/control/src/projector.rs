@@ -12,6 +12,8 @@ mod health;
 mod partition;
 mod positions;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::sync::Arc;

@@ -26,12 +26,14 @@ pub use admin::{AdminError, SettingProblem, TopicSettings, check_topics, create_
 pub use clock::BrokerClock;
 pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
 pub use config::{ConnectError, FetchSize, KafkaConfig};
-pub use consumer::{Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer};
+pub use consumer::{
+    Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer, TestPartition,
+};
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
 pub use layout::{Layout, LayoutError};
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
 pub use partition::partition_for_key;
-pub use producer::{Ack, ProduceError, Producer};
+pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
 pub use rejected::{RejectReason, reject};
 pub use table_reader::{TableEvent, TableReader};

@@ -9,6 +9,6 @@ mod stream;
 
 pub use positions::{PositionSource, Positions};
 pub use stage::{StageConfig, StageConsumer};
-pub use stream::{Inbound, PartitionStream};
+pub use stream::{Inbound, PartitionStream, TestPartition};
 
 pub use crate::window::SettleToken;

@@ -1,0 +1,197 @@
+//! A partition's projection, on a real Postgres.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use postrider_domain::{
+    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates,
+    SubscriptionId, TenantId, Timestamp,
+    delivery_event::{AfterAttempt, Attempted},
+};
+use postrider_kafka::{
+    BrokerClock, Codec, Headers, KafkaConfig, PartitionStream, Producer, Readiness, Record, TestPartition,
+};
+use postrider_postgres::{PgPool, connect, delivery_log, local::LocalPostgres, migrate, projector_offsets};
+use tokio::task::JoinHandle;
+
+use super::{Health, ProjectorError, Shared, partition};
+
+const TOPIC: &str = "postrider.delivery-events";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Fixture {
+    server: LocalPostgres,
+    pool: PgPool,
+    codec: Codec,
+    readiness: Readiness,
+    shared: Arc<Shared>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let server = LocalPostgres::start(None).await.unwrap();
+        let pool = connect(&server.create_database("log").await.unwrap(), 4).await.unwrap();
+        migrate(&pool).await.unwrap();
+        // Nothing is produced in these tests: nothing need listen there.
+        let kafka = KafkaConfig {
+            bootstrap_servers: "127.0.0.1:1".to_owned(),
+            properties: std::collections::BTreeMap::default(),
+            client_id: "test".to_owned(),
+            instance_id: None,
+            embedded: true,
+        };
+        let (codec, readiness) = (Codec::new(), Readiness::new());
+        let health = Health::new(readiness.register("projector"));
+        health.started();
+        let shared = Shared {
+            pool: pool.clone(),
+            codec: codec.clone(),
+            producer: Producer::new(&kafka, BrokerClock::new(true)).unwrap(),
+            rejected_topic: "postrider.rejected".to_owned(),
+            health,
+        };
+        Self { server, pool, codec, readiness, shared: Arc::new(shared) }
+    }
+
+    /// A new owner of partition 0.
+    fn owner(&self) -> (TestPartition, JoinHandle<Result<(), ProjectorError>>) {
+        let (stream, partition) = PartitionStream::for_test(TOPIC, 0, 100);
+        (partition, tokio::spawn(partition::run(stream, self.shared.clone())))
+    }
+
+    /// A delivered attempt at `offset`.
+    fn record(&self, offset: i64) -> Record {
+        let event = DeliveryEvent {
+            message_id: MessageId::from_trusted(format!("msg_{offset}")),
+            run: Run::LIVE,
+            kind: DeliveryKind::Live,
+            attempt: Attempt::FIRST,
+            version: None,
+            held: None,
+            event_id: EventId::from_trusted("event"),
+            event_type: "order.created".to_owned(),
+            tenant: TenantId::from_trusted("ten_1"),
+            endpoint: EndpointId::from_trusted("ep_1"),
+            subscription: SubscriptionId::from_trusted("sub_1"),
+            source: SourceCoordinates { topic: "orders".into(), partition: 0, offset },
+            matched_at: Timestamp::from_millis(1),
+            at: Timestamp::from_millis(2),
+            body: DeliveryEventBody::Attempted(Attempted {
+                started_at: Timestamp::from_millis(1),
+                duration_us: 5,
+                status: Some(200),
+                error: None,
+                error_message: None,
+                response_excerpt: None,
+                next: AfterAttempt::Delivered,
+                next_attempt_at: None,
+            }),
+        };
+        Record {
+            topic: TOPIC.into(),
+            partition: 0,
+            offset,
+            timestamp: Timestamp::from_millis(2),
+            key: Some(Bytes::from_static(b"key")),
+            value: Some(self.codec.encode(&event)),
+            headers: Headers::new(),
+        }
+    }
+
+    async fn stored(&self) -> Option<i64> {
+        let mut conn = self.pool.acquire().await.unwrap();
+        projector_offsets::get(&mut conn, TOPIC, 0).await.unwrap()
+    }
+
+    /// How many of the first `count` messages have exactly one attempt in the log.
+    async fn logged(&self, count: i64) -> i64 {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let mut logged = 0;
+        for offset in 0..count {
+            let message = MessageId::from_trusted(format!("msg_{offset}"));
+            let attempts =
+                delivery_log::attempts_of(&mut conn, &TenantId::from_trusted("ten_1"), &message).await.unwrap();
+            logged += i64::from(attempts.len() == 1);
+        }
+        logged
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+#[tokio::test]
+async fn rows_and_offset_are_written_before_anything_is_settled() {
+    let fixture = Fixture::new().await;
+    let (partition, _task) = fixture.owner();
+    for offset in 0..50 {
+        partition.send(fixture.record(offset)).await;
+    }
+    until("all is settled", || partition.outstanding() == 0).await;
+    assert_eq!(fixture.stored().await, Some(50));
+    assert_eq!(fixture.logged(50).await, 50);
+}
+
+#[tokio::test]
+async fn without_postgres_nothing_is_settled_and_the_log_is_complete_afterwards() {
+    let mut fixture = Fixture::new().await;
+    let (partition, task) = fixture.owner();
+    partition.send(fixture.record(0)).await;
+    until("the first record is settled", || partition.outstanding() == 0).await;
+
+    fixture.server.stop().await.unwrap();
+    for offset in 1..10 {
+        partition.send(fixture.record(offset)).await;
+    }
+    until("the projector says so", || !fixture.readiness.is_ready()).await;
+    assert!(partition.outstanding() > 0, "nothing may be settled that is not written");
+
+    fixture.server.restart().await.unwrap();
+    until("all is settled", || partition.outstanding() == 0).await;
+    assert!(fixture.readiness.is_ready());
+    assert_eq!((fixture.stored().await, fixture.logged(10).await), (Some(10), 10));
+    partition.stopped.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_former_owner_wrote_late_is_not_written_twice() {
+    let fixture = Fixture::new().await;
+    let (former, _former_task) = fixture.owner();
+    former.send(fixture.record(0)).await;
+    until("the former owner has begun", || former.outstanding() == 0).await;
+    let (owner, _owner_task) = fixture.owner();
+    owner.send(fixture.record(1)).await;
+    until("the new owner has begun", || owner.outstanding() == 0).await;
+
+    // Both have the next records; each goes on from what the other wrote.
+    for offset in 1..6 {
+        former.send(fixture.record(offset)).await;
+    }
+    for offset in 2..8 {
+        owner.send(fixture.record(offset)).await;
+    }
+    until("both are done", || former.outstanding() + owner.outstanding() == 0).await;
+    assert_eq!((fixture.stored().await, fixture.logged(8).await), (Some(8), 8));
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_ends_the_projector() {
+    let fixture = Fixture::new().await;
+    let (partition, task) = fixture.owner();
+    for offset in 0..5 {
+        partition.send(fixture.record(offset)).await;
+    }
+    until("all is settled", || partition.outstanding() == 0).await;
+    let mut conn = fixture.pool.acquire().await.unwrap();
+    assert!(projector_offsets::compare_and_set(&mut conn, TOPIC, 0, Some(5), 3).await.unwrap());
+    partition.send(fixture.record(5)).await;
+    let ended = tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(ProjectorError::Rewound { written: 5, stored: Some(3), .. })), "{ended:?}");
+}
