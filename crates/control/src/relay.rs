@@ -11,6 +11,8 @@
 
 mod batch;
 mod session;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::time::Duration;

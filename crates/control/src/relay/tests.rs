@@ -1,0 +1,187 @@
+//! The relay on a real Postgres and the in-process broker.
+
+use std::time::Duration;
+
+use postrider_domain::{
+    ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, EntityKind, TenantId, Timestamp,
+    config_entry::{Deleted, Tenant},
+};
+use postrider_kafka::{
+    Codec, KafkaConfig, Readiness, Record, Shutdown, TableEvent, TableReader, Topics, mock::MockBroker,
+};
+use postrider_postgres::{PgPool, connect, local::LocalPostgres, migrate, outbox, relay_state};
+use tokio::task::JoinHandle;
+
+use super::{Relay, RelayConfig};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A database, a broker with an empty directory, and a reader of it.
+struct Fixture {
+    _server: LocalPostgres,
+    _broker: MockBroker,
+    pool: PgPool,
+    kafka: KafkaConfig,
+    codec: Codec,
+    readiness: Readiness,
+    reader: TableReader,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let server = LocalPostgres::start(None).await.unwrap();
+        let pool = connect(&server.create_database("relay").await.unwrap(), 4).await.unwrap();
+        migrate(&pool).await.unwrap();
+        let topic = Topics::new("postrider").config();
+        let broker = MockBroker::start(vec![(topic.clone(), 1)]).unwrap();
+        let kafka = KafkaConfig {
+            bootstrap_servers: broker.bootstrap_servers().to_owned(),
+            properties: std::collections::BTreeMap::default(),
+            client_id: "test".to_owned(),
+            instance_id: None,
+            embedded: true,
+        };
+        let reader = TableReader::start(&kafka, &topic).unwrap();
+        let (codec, readiness) = (Codec::new(), Readiness::new());
+        Self { _server: server, _broker: broker, pool, kafka, codec, readiness, reader }
+    }
+
+    fn start(&self) -> (Shutdown, JoinHandle<()>) {
+        let shutdown = Shutdown::new();
+        let relay = Relay::new(
+            RelayConfig::default(),
+            self.pool.clone(),
+            self.kafka.clone(),
+            Topics::new("postrider"),
+            self.codec.clone(),
+            self.readiness.register("relay"),
+        );
+        (shutdown.clone(), tokio::spawn(relay.run(shutdown)))
+    }
+
+    async fn push(&self, entity_version: i64, body: &ConfigBody) {
+        let mut conn = self.pool.acquire().await.unwrap();
+        outbox::push(&mut conn, entity_version, body).await.unwrap();
+    }
+
+    /// The next record of the topic.
+    async fn next(&mut self) -> Record {
+        let next = async {
+            loop {
+                if let Some(TableEvent::Record(record)) = self.reader.next().await {
+                    return record;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, next).await.expect("a record comes")
+    }
+
+    async fn next_entry(&mut self) -> ConfigEntry {
+        let record = self.next().await;
+        self.codec.decode(&record.value.expect("an entry has a value")).expect("an entry")
+    }
+
+    async fn next_marker(&mut self) -> ConfigMarker {
+        let record = self.next().await;
+        assert_eq!(record.key_str(), Some(ConfigMarker::KEY));
+        self.codec.decode(&record.value.expect("a marker has a value")).expect("a marker")
+    }
+}
+
+fn version(seq: i64) -> DirectoryVersion {
+    DirectoryVersion { epoch: 1, seq }
+}
+
+fn tenant(id: &str) -> ConfigBody {
+    ConfigBody::Tenant(Tenant { id: TenantId::from_trusted(id), name: id.to_owned() })
+}
+
+fn deleted(id: &str, at: Timestamp) -> ConfigBody {
+    ConfigBody::Deleted(Deleted { id: (&TenantId::from_trusted(id)).into(), entity: EntityKind::Tenant, at })
+}
+
+async fn unready_because(readiness: &Readiness, words: &str) {
+    let wait = async {
+        while !readiness.report().iter().any(|(_, state)| state.as_ref().is_err_and(|why| why.contains(words))) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("never unready because '{words}'"));
+}
+
+#[tokio::test]
+async fn an_empty_directory_gets_its_marker_and_changes_follow_in_order() {
+    let mut fixture = Fixture::new().await;
+    let (shutdown, relay) = fixture.start();
+    assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(0), live: 0 });
+
+    fixture.push(1, &tenant("ten_a")).await;
+    let entry = fixture.next_entry().await;
+    assert_eq!((entry.version, entry.entity_version, entry.body), (version(1), 1, tenant("ten_a")));
+    assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(1), live: 1 });
+
+    fixture.push(2, &tenant("ten_a")).await;
+    assert_eq!(fixture.next_entry().await.version, version(2), "an edit needs no marker");
+    fixture.push(3, &deleted("ten_a", crate::clock::now())).await;
+    assert!(!fixture.next_entry().await.body.is_live());
+    assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(3), live: 0 });
+
+    shutdown.soft.cancel();
+    tokio::time::timeout(DEADLINE, relay).await.unwrap().unwrap();
+    let mut conn = fixture.pool.acquire().await.unwrap();
+    assert_eq!(outbox::first(&mut conn, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_reserved_and_perhaps_published_is_published_again_under_new_seqs() {
+    let mut fixture = Fixture::new().await;
+    fixture.push(1, &tenant("ten_a")).await;
+    let mut conn = fixture.pool.acquire().await.unwrap();
+    relay_state::reserve(&mut conn, 7).await.unwrap();
+    let (_shutdown, _relay) = fixture.start();
+    assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(0), live: 0 });
+    assert_eq!(fixture.next_entry().await.version, version(8));
+    assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(8), live: 1 });
+}
+
+#[tokio::test]
+async fn a_relay_refuses_a_topic_that_is_ahead_of_its_database_or_behind_it() {
+    let mut fixture = Fixture::new().await;
+    let (shutdown, relay) = fixture.start();
+    fixture.push(1, &tenant("ten_a")).await;
+    while fixture.next().await.key_str() == Some(ConfigMarker::KEY) {}
+    assert_eq!(fixture.next_marker().await.live, 1);
+    shutdown.soft.cancel();
+    relay.await.unwrap();
+
+    // The same topic with an empty database is a database from an older backup.
+    let restored = Fixture::new().await;
+    let restored = Fixture { kafka: fixture.kafka.clone(), ..restored };
+    let (_shutdown, _relay) = restored.start();
+    unready_because(&restored.readiness, "published only up to 1.0").await;
+
+    // The same database with an empty topic is a topic that was made anew.
+    let remade = Fixture::new().await;
+    let remade = Fixture { pool: fixture.pool.clone(), ..remade };
+    let (_shutdown, _relay) = remade.start();
+    unready_because(&remade.readiness, "ends before version 1.1").await;
+}
+
+#[tokio::test]
+async fn a_deletion_becomes_a_tombstone_after_thirty_days() {
+    let mut fixture = Fixture::new().await;
+    let long_ago = crate::clock::now() - Duration::from_hours(31 * 24);
+    fixture.push(1, &tenant("ten_a")).await;
+    fixture.push(2, &deleted("ten_a", long_ago)).await;
+    let (shutdown, relay) = fixture.start();
+    for _ in 0..4 {
+        fixture.next().await; // the first marker, both entries, their marker
+    }
+    shutdown.soft.cancel();
+    relay.await.unwrap();
+
+    let (_shutdown, _relay) = fixture.start();
+    let tombstone = fixture.next().await;
+    assert_eq!(tombstone.key_str(), Some("ten_a"));
+    assert_eq!(tombstone.value, None);
+}
