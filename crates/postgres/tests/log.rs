@@ -18,10 +18,10 @@ use postrider_postgres::{
 
 /// A migrated database on a server of the test's own, which lives as long as the first part.
 async fn database() -> (LocalPostgres, PgPool) {
-    let server = LocalPostgres::start(None).await.unwrap();
-    let url = server.create_database("log").await.unwrap();
-    let pool = connect(&url, 5).await.unwrap();
-    migrate(&pool).await.unwrap();
+    let server = LocalPostgres::start(None).await.expect("Postgres starts");
+    let url = server.create_database("log").await.expect("a database is made");
+    let pool = connect(&url, 5).await.expect("Postgres answers");
+    migrate(&pool).await.expect("the migrations apply");
     (server, pool)
 }
 
