@@ -1,4 +1,5 @@
 //! The command line.
+#![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ Try it, with nothing else running:
 Run it:
   export POSTRIDER__KAFKA__BOOTSTRAP_SERVERS=broker:9092
   export POSTRIDER__POSTGRES__URL=postgres://postrider:secret@db/postrider
-  export POSTRIDER__SECURITY__MASTER_KEYS=$(postrider keys generate-master)   # keep it: it seals your secrets
+  export POSTRIDER__SECURITY__MASTER_KEYS=$(postrider keys generate-master)   # keep it safe
   postrider migrate
   postrider keys create --name ops
   postrider serve

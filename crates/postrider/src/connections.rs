@@ -44,11 +44,6 @@ impl Kafka {
         let layout = Layout::open(&config, &topics, &tiers, create, &producer, shutdown).await?;
         Ok(Self { config, topics, tiers, producer, layout })
     }
-
-    /// Broker time.
-    pub fn clock(&self) -> &BrokerClock {
-        self.producer.clock()
-    }
 }
 
 /// How to reach Kafka, as configured.

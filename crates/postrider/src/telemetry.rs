@@ -17,7 +17,9 @@ const BUCKETS: [f64; 15] =
 
 /// Sends logs to stderr, as text or as JSON.
 pub fn start_logs(config: &LogSection) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level).context("log.level was checked when it was read")?;
+    // The API logs what the HTTP server would say again.
+    let level = format!("poem=warn,{}", config.level);
+    let filter = EnvFilter::try_new(level).context("log.level was checked when it was read")?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

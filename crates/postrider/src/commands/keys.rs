@@ -64,9 +64,9 @@ fn state(row: &ApiKeyRow, now: Timestamp) -> &'static str {
 async fn revoke(pool: &PgPool, id: &KeyId) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let revoked = api_keys::revoke_operator_key(&mut transaction, id, clock::now()).await;
-    let row = revoked.context("the key can't be revoked")?.ok_or_else(|| {
-        anyhow!("there is no operator key {id}: `postrider keys list` has them all")
-    })?;
+    let row = revoked
+        .context("the key can't be revoked")?
+        .ok_or_else(|| anyhow!("there is no operator key {id}: `postrider keys list` has them all"))?;
     transaction.commit().await.context("the key can't be revoked")?;
     println!("revoked {} ('{}')", row.id, row.name);
     Ok(())

@@ -8,7 +8,8 @@ use crate::{config::Loaded, failure::Failure};
 pub async fn run(loaded: &Loaded) -> Result<(), Failure> {
     let url = loaded.postgres_url("`postrider migrate`")?;
     let pool = postrider_postgres::connect(url.reveal(), 2).await.context("postgres.url")?;
-    let pending = postrider_postgres::pending_migrations(&pool).await.context("can't read which migrations are applied")?;
+    let pending =
+        postrider_postgres::pending_migrations(&pool).await.context("can't read which migrations are applied")?;
     postrider_postgres::migrate(&pool).await.context("a migration failed; the ones before it are applied")?;
     pool.close().await;
     match pending.as_slice() {

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod dev;
+mod dev_banner;
 mod keys;
 mod migrate;
 mod openapi;

@@ -37,5 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 
 /// The environment; variables that are not UTF-8 are none of ours.
 fn environment() -> Environment {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

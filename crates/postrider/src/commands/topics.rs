@@ -9,7 +9,9 @@ use crate::{cli, config::Loaded, connections, failure::Failure};
 pub async fn run(command: &cli::Topics, loaded: &Loaded) -> Result<(), Failure> {
     let specs = Topics::new(&loaded.config.kafka.topic_prefix).specs(&connections::tiers(&loaded.config));
     if matches!(command, cli::Topics::List) {
-        specs.iter().for_each(|spec| println!("{}", spec.name));
+        for spec in &specs {
+            println!("{}", spec.name);
+        }
         return Ok(());
     }
     let kafka = connections::kafka_config(loaded, "`postrider topics`")?;

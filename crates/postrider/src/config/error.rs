@@ -141,10 +141,7 @@ mod tests {
     #[test]
     fn an_unknown_key_gets_a_suggestion_or_the_list() {
         let serde = "unknown field `bootstrap_server`, expected one of `bootstrap_servers`, `client_id`";
-        assert_eq!(
-            in_words(serde, "kafka"),
-            "unknown key 'kafka.bootstrap_server'; did you mean 'bootstrap_servers'?"
-        );
+        assert_eq!(in_words(serde, "kafka"), "unknown key 'kafka.bootstrap_server'; did you mean 'bootstrap_servers'?");
         let serde = "unknown field `zzz`, expected one of `bootstrap_servers`, `client_id`";
         assert_eq!(
             in_words(serde, "kafka.zzz"),

@@ -48,10 +48,8 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Co
             .map_err(|message| ConfigError::Variable { name: name.clone(), message })?;
         origins.add_variable(path, name.clone());
     }
-    let config = parse_table(&table).map_err(|message| ConfigError::Invalid {
-        origin: super::error::Origin::Default,
-        message,
-    })?;
+    let config = parse_table(&table)
+        .map_err(|message| ConfigError::Invalid { origin: super::error::Origin::Default, message })?;
     validate::check(config, origins)
 }
 

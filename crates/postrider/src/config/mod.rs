@@ -4,14 +4,12 @@ mod error;
 mod layers;
 mod origin;
 mod sections;
-mod validate;
-mod values;
 #[cfg(test)]
 mod tests;
+mod validate;
+mod values;
 
 pub use error::ConfigError;
 pub use layers::{Environment, Loaded, load};
-pub use sections::{
-    ApiSection, Config, DispatcherSection, EgressSection, KafkaSection, LogFormat, LogSection, SourceFormat,
-    SourceSection, TopicsSection,
-};
+pub use sections::{Config, LogFormat, LogSection, SourceFormat};
+pub use validate::BUILT_IN_SOURCE;

@@ -127,8 +127,6 @@ pub struct EgressSection {
     pub ca_file: Option<PathBuf>,
     /// DNS servers to ask instead of the system's.
     pub dns_servers: Vec<DnsServer>,
-    /// The `User-Agent` of deliveries. Unset: `Postrider/<version>`.
-    pub user_agent: Option<String>,
 }
 
 /// `[retry]`

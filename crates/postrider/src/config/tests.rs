@@ -75,7 +75,7 @@ fn every_kind_of_key_can_come_from_the_environment() {
     assert_eq!(config.egress.dns_servers[1].0.to_string(), "[::1]:53");
     assert_eq!(config.retry.tiers, [Duration::from_secs(1)]);
     assert_eq!(config.shutdown.drain, Duration::from_secs(3));
-    assert_eq!(config.dispatcher.max_waiting_bytes.bytes(), 8 << 20);
+    assert_eq!(config.dispatcher.max_waiting_bytes.in_memory(), 8 << 20);
     assert_eq!(config.kafka.properties.iter().collect::<Vec<_>>(), [("security.protocol", "SSL")]);
     assert_eq!(config.sources[0].format, SourceFormat::Json);
 }
@@ -90,7 +90,10 @@ fn an_error_in_the_file_names_its_line_and_key() {
         ("[retry]\ntiers = [\"1s\", \"5x\"]\n", "p.toml:2: 'retry.tiers"),
         ("[retry]\ntiers = [\"1s\", \"1s\"]\n", "p.toml:2: retry.tiers "),
         ("[[sources]]\nname = \"a\"\n", "p.toml:1: 'sources[0].topic' is missing"),
-        ("[[sources]]\nname = \"a\"\ntopic = \"t\"\ntenant = \"acme\"\n", "p.toml:4: 'sources[0].tenant': 'acme' is not"),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\ntenant = \"acme\"\n",
+            "p.toml:4: 'sources[0].tenant': 'acme' is not",
+        ),
         ("[[sources]]\nname = \"events\"\ntopic = \"t\"\n", "p.toml:2: sources.0.name is 'events'"),
         ("[topics]\nmin_insync_replicas = 2\n", "p.toml:2: topics.min_insync_replicas is 2, more than"),
         ("kafka = [\n", "p.toml:"),

@@ -132,9 +132,8 @@ fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), Confi
             let problem = format!("has '{name}', which kafka.properties has too: set one of them");
             return Err(invalid(origins, &["kafka", "properties_files"], &problem));
         }
-        let text = read_trimmed(path).map_err(|error| {
-            invalid(origins, &["kafka", "properties_files"], &format!("of '{name}': {error}"))
-        })?;
+        let text = read_trimmed(path)
+            .map_err(|error| invalid(origins, &["kafka", "properties_files"], &format!("of '{name}': {error}")))?;
         config.kafka.properties.set(name.clone(), text);
     }
     Ok(())

@@ -23,11 +23,6 @@ impl ByteSize {
         Self(count << 20)
     }
 
-    /// The number of bytes.
-    pub const fn bytes(self) -> u64 {
-        self.0
-    }
-
     /// The number of bytes, as the size of something in memory.
     pub fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -63,9 +58,7 @@ impl<'de> Deserialize<'de> for ByteSize {
             Scalar::Integer(number) => u64::try_from(number)
                 .map(Self)
                 .map_err(|_| D::Error::invalid_value(Unexpected::Signed(number), &EXPECTED)),
-            Scalar::Text(text) => {
-                text.parse().map_err(|()| D::Error::invalid_value(Unexpected::Str(&text), &EXPECTED))
-            }
+            Scalar::Text(text) => text.parse().map_err(|()| D::Error::invalid_value(Unexpected::Str(&text), &EXPECTED)),
             Scalar::Bool(value) => Err(D::Error::invalid_type(Unexpected::Bool(value), &EXPECTED)),
         }
     }
@@ -188,7 +181,7 @@ mod tests {
             ("2GiB", 2 << 30),
             ("500 kB", 500_000),
         ] {
-            assert_eq!(text.parse::<ByteSize>().map(ByteSize::bytes), Ok(bytes), "{text}");
+            assert_eq!(text.parse::<ByteSize>().map(ByteSize::in_memory), Ok(bytes), "{text}");
         }
         for bad in ["", "MiB", "-1", "1.5MiB", "1 parsec", "99999999999GiB"] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad}");

@@ -1,0 +1,139 @@
+//! The roles that never need Postgres: matcher, dispatcher, retrier.
+
+use anyhow::{Error, anyhow};
+use postrider_pipeline::{
+    directory::Directory,
+    dispatcher::{Dispatcher, DispatcherConfig, DispatcherDeps},
+    egress::{EgressClient, EgressConfig},
+    matcher::{self, Matcher, MatcherConfig, MatcherDeps},
+    retrier::{Retrier, RetrierDeps},
+};
+
+use super::Parts;
+use crate::{
+    cli::Role,
+    config::{BUILT_IN_SOURCE, Config, SourceFormat},
+    lifecycle::Lifecycle,
+};
+
+/// Starts those of `roles` that are of the data plane, and the directory that they look things up in.
+pub fn start(parts: &Parts, roles: &[Role], lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
+    let wanted = |role| roles.contains(&role);
+    if wanted(Role::Matcher) || wanted(Role::Dispatcher) {
+        let directory = start_directory(parts, lifecycle);
+        if wanted(Role::Dispatcher) {
+            start_dispatcher(parts, directory.clone(), lifecycle)?;
+        }
+        if wanted(Role::Matcher) {
+            start_matcher(parts, directory, lifecycle);
+        }
+    }
+    if wanted(Role::Retrier) {
+        start_retrier(parts, lifecycle);
+    }
+    Ok(())
+}
+
+fn start_directory(parts: &Parts, lifecycle: &mut Lifecycle) -> Directory {
+    let kafka = &parts.kafka;
+    let directory = Directory::new(kafka.layout.codec().clone());
+    let following = directory.clone().run(
+        kafka.config.clone(),
+        kafka.topics.clone(),
+        parts.readiness.register("directory"),
+        parts.shutdown.clone(),
+    );
+    lifecycle.spawn("the directory", async { following.await.map_err(Error::msg) });
+    directory
+}
+
+fn start_matcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) {
+    let kafka = &parts.kafka;
+    let config = MatcherConfig {
+        sources: sources(&parts.config, kafka.topics.events()),
+        shutdown_drain: parts.config.shutdown.drain,
+    };
+    let deps = MatcherDeps {
+        kafka: kafka.config.clone(),
+        topics: kafka.topics.clone(),
+        layout: kafka.layout.clone(),
+        directory,
+        sink: kafka.producer.clone(),
+        readiness: parts.readiness.clone(),
+    };
+    lifecycle.spawn("the matcher", Matcher::new(config, deps).run(parts.shutdown.clone()));
+}
+
+fn start_dispatcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
+    let (kafka, section) = (&parts.kafka, &parts.config.dispatcher);
+    let config = DispatcherConfig {
+        max_queued_per_lane: in_memory(section.max_queued_per_lane),
+        lane_concurrency: in_memory(section.lane_concurrency),
+        park_after: section.park_after,
+        max_waiting_bytes: section.max_waiting_bytes.in_memory(),
+        shutdown_drain: parts.config.shutdown.drain,
+    };
+    let deps = DispatcherDeps {
+        kafka: kafka.config.clone(),
+        topics: kafka.topics.clone(),
+        layout: kafka.layout.clone(),
+        tiers: kafka.tiers.clone(),
+        directory,
+        sink: kafka.producer.clone(),
+        courier: courier(parts)?,
+        keys: parts.key_ring(),
+        policy: parts.egress_policy(),
+        readiness: parts.readiness.clone(),
+    };
+    lifecycle.spawn("the dispatcher", Dispatcher::new(config, deps).run(parts.shutdown.clone()));
+    Ok(())
+}
+
+fn start_retrier(parts: &Parts, lifecycle: &mut Lifecycle) {
+    let kafka = &parts.kafka;
+    let deps = RetrierDeps {
+        kafka: kafka.config.clone(),
+        topics: kafka.topics.clone(),
+        layout: kafka.layout.clone(),
+        tiers: kafka.tiers.clone(),
+        sink: kafka.producer.clone(),
+        readiness: parts.readiness.clone(),
+    };
+    lifecycle.spawn("the retrier", Retrier::new(deps).run(parts.shutdown.clone()));
+}
+
+/// The HTTP client of deliveries.
+fn courier(parts: &Parts) -> anyhow::Result<EgressClient> {
+    let egress = &parts.config.egress;
+    let config = EgressConfig {
+        policy: parts.egress_policy(),
+        dns_servers: egress.dns_servers.iter().map(|server| server.0).collect(),
+        ca_file: egress.ca_file.clone(),
+    };
+    EgressClient::new(&config, parts.resolver()?).map_err(|reason| anyhow!(reason))
+}
+
+/// The configured sources, and the one that always is.
+fn sources(config: &Config, events_topic: String) -> Vec<matcher::SourceConfig> {
+    let built_in = matcher::SourceConfig {
+        name: BUILT_IN_SOURCE.to_owned(),
+        topic: events_topic,
+        format: matcher::SourceFormat::Auto,
+        tenant: None,
+    };
+    let configured = config.sources.iter().map(|source| matcher::SourceConfig {
+        name: source.name.clone(),
+        topic: source.topic.clone(),
+        format: match source.format {
+            SourceFormat::Auto => matcher::SourceFormat::Auto,
+            SourceFormat::Json => matcher::SourceFormat::Json,
+            SourceFormat::Cloudevents => matcher::SourceFormat::CloudEvents,
+        },
+        tenant: source.tenant.clone(),
+    });
+    std::iter::once(built_in).chain(configured).collect()
+}
+
+fn in_memory(count: std::num::NonZeroU32) -> usize {
+    usize::try_from(count.get()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,7 @@
+//! The roles: what each needs, and how it is put together.
+
+mod control_plane;
+mod data_plane;
+mod parts;
+
+pub use parts::{Parts, start};
