@@ -50,7 +50,7 @@ impl FakeSink {
         self.0.failures.lock().insert(topic.to_owned(), Fails { from_bytes, error });
     }
 
-    /// Holds acknowledgements back until told otherwise.
+    /// Holds acknowledgements back, until told otherwise.
     pub(crate) fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
     }
@@ -76,7 +76,7 @@ impl Sink for FakeSink {
         *self.0.handed_over.lock() += 1;
         // The sender lives in this very sink.
         let _ = self.0.held.subscribe().wait_for(|held| !held).await;
-        let size = record.value.as_ref().map_or(0, |value| value.len());
+        let size = record.value.as_ref().map_or(0, bytes::Bytes::len);
         let failures = self.0.failures.lock();
         if let Some(fails) = failures.get(&*record.topic).filter(|fails| size >= fails.from_bytes) {
             return Err(fails.error.clone());

@@ -1,0 +1,169 @@
+//! What stages see of the directory.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use postrider_domain::{DirectoryVersion, Endpoint, EndpointId, Subscription, TenantId};
+use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, TableReader, Topics};
+use tokio::sync::watch;
+
+use super::{
+    follower::Follower,
+    state::{Change, State, Status},
+};
+
+/// The endpoints and subscriptions of the deployment. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Directory(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    codec: Codec,
+    state: RwLock<State>,
+    view: watch::Sender<View>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct View {
+    version: DirectoryVersion,
+    status: Status,
+}
+
+/// The subscriptions that an event could match, and the version that says so.
+#[derive(Debug, Clone)]
+pub struct Candidates {
+    /// The directory's version at the look-up.
+    pub version: DirectoryVersion,
+    /// In no order.
+    pub subscriptions: Vec<Arc<Subscription>>,
+}
+
+/// What the directory knows of a delivery's endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// This is it.
+    Known(Arc<Endpoint>),
+    /// Not known here, but it may be once the directory has read on: wait.
+    Behind,
+    /// It was deleted.
+    Deleted,
+}
+
+impl Directory {
+    /// A directory that knows nothing until [`Directory::run`] has read the topic.
+    pub fn new(codec: Codec) -> Self {
+        let view = View { version: DirectoryVersion::default(), status: Status::Reading };
+        Self(Arc::new(Shared { codec, state: RwLock::default(), view: watch::Sender::new(view) }))
+    }
+
+    /// Reads and follows `postrider.config` until the soft shutdown; what was read can still be looked up
+    /// then. Error: the topic can't be read any more.
+    pub async fn run(
+        self,
+        kafka: KafkaConfig,
+        topics: Topics,
+        readiness: ReadinessHandle,
+        shutdown: Shutdown,
+    ) -> Result<(), String> {
+        let reader = TableReader::start(&kafka, &topics.config())?;
+        let codec = self.0.codec.clone();
+        let followed = Follower::new(self, codec, readiness).run(reader);
+        shutdown.soft.run_until_cancelled(followed).await.unwrap_or(Ok(()))
+    }
+
+    /// The endpoint, if it is known.
+    pub fn endpoint(&self, id: &EndpointId) -> Option<Arc<Endpoint>> {
+        self.0.state.read().book().endpoint(id).cloned()
+    }
+
+    /// What is known of the endpoint of a delivery that was matched under `matched_under` (none for a test
+    /// send). It is deleted only if this directory has reached that version and does not have it.
+    pub fn lookup(&self, id: &EndpointId, matched_under: Option<DirectoryVersion>) -> Lookup {
+        let state = self.0.state.read();
+        let book = state.book();
+        if let Some(endpoint) = book.endpoint(id) {
+            return Lookup::Known(endpoint.clone());
+        }
+        let reached = matched_under.is_some() && book.version() >= matched_under;
+        if reached && state.status().is_working() && !book.is_unreadable(id) { Lookup::Deleted } else { Lookup::Behind }
+    }
+
+    /// The subscriptions of `tenant` with a pattern that matches `event_type`.
+    pub fn candidates(&self, tenant: &TenantId, event_type: &str) -> Candidates {
+        let state = self.0.state.read();
+        let book = state.book();
+        Candidates {
+            version: book.version().unwrap_or_default(),
+            subscriptions: book.subscriptions().candidates(tenant, event_type),
+        }
+    }
+
+    /// How far the topic was read.
+    pub fn version(&self) -> DirectoryVersion {
+        self.0.view.borrow().version
+    }
+
+    /// Whether it can be worked with, and why not.
+    pub fn status(&self) -> Status {
+        self.0.view.borrow().status
+    }
+
+    /// Whether work may be taken.
+    pub fn can_work(&self) -> bool {
+        self.status().is_working()
+    }
+
+    /// Waits until work may be taken. Cancel-safe.
+    pub async fn wait_until_working(&self) {
+        self.wait(|view| view.status.is_working()).await;
+    }
+
+    /// Waits until `version` has been read. Cancel-safe.
+    pub async fn wait_for(&self, version: DirectoryVersion) {
+        self.wait(|view| view.version >= version).await;
+    }
+
+    async fn wait(&self, mut until: impl FnMut(&View) -> bool) {
+        // The sender lives as long as this handle.
+        let _ = self.0.view.subscribe().wait_for(|view| until(view)).await;
+    }
+
+    /// Changes the state and tells those who wait. Answers the status after it.
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) -> Status {
+        let mut state = self.0.state.write();
+        change(&mut state);
+        let view = View { version: state.book().version().unwrap_or_default(), status: state.status() };
+        drop(state);
+        self.0.view.send_if_modified(|known| std::mem::replace(known, view) != view);
+        view.status
+    }
+
+    pub(super) fn apply(&self, change: Change) -> Status {
+        self.change(|state| state.apply(change))
+    }
+
+    /// How many entities there are.
+    pub(super) fn live(&self) -> i64 {
+        self.0.state.read().book().live()
+    }
+
+    /// A directory at epoch 1 that has `bodies`, each at the seq of its place from 1, and works.
+    #[cfg(test)]
+    pub(crate) fn with(bodies: Vec<postrider_domain::ConfigBody>) -> Self {
+        use postrider_domain::{ConfigEntry, ConfigMarker};
+        let directory = Self::new(Codec::new());
+        let version = |seq| DirectoryVersion { epoch: 1, seq };
+        let live = i64::try_from(bodies.iter().filter(|body| body.is_live()).count()).unwrap();
+        let last = version(i64::try_from(bodies.len()).unwrap());
+        for (seq, body) in (1..).zip(bodies) {
+            directory.apply(Change::Entry(ConfigEntry { version: version(seq), entity_version: seq, body }));
+        }
+        directory.apply(Change::Marker(ConfigMarker { version: last, live }));
+        directory.change(State::end_of_partition);
+        directory
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Which deliveries an event leads to: pure.
+
+use std::{collections::HashMap, sync::Arc};
+
+use postrider_domain::{
+    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription, envelope::Rendered, filter::EventView,
+    message_id::message_id,
+};
+
+/// Of the candidates whose filter holds, the one that decides for each endpoint: the oldest. In the order of
+/// the endpoints' ids. The event's JSON is parsed only if some filter looks into it.
+pub(super) fn deciding(event: &Event, candidates: Vec<Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+    let view = EventView::new(event);
+    let mut by_endpoint: HashMap<EndpointId, Arc<Subscription>> = HashMap::new();
+    for candidate in candidates {
+        if candidate.filter.as_ref().is_some_and(|filter| !filter.matches(&view)) {
+            continue;
+        }
+        let decides = by_endpoint.entry(candidate.endpoint.clone()).or_insert_with(|| candidate.clone());
+        if (candidate.created_at, &candidate.id) < (decides.created_at, &decides.id) {
+            *decides = candidate;
+        }
+    }
+    let mut deciding: Vec<_> = by_endpoint.into_values().collect();
+    deciding.sort_unstable_by(|a, b| a.endpoint.cmp(&b.endpoint));
+    deciding
+}
+
+/// The delivery of `event`, rendered as `rendered`, that `subscription` decided.
+pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscription) -> Delivery {
+    Delivery {
+        message_id: message_id(&event.id, &subscription.endpoint),
+        run: Run::LIVE,
+        kind: DeliveryKind::Live,
+        event_id: event.id.clone(),
+        tenant: event.tenant.clone(),
+        endpoint: subscription.endpoint.clone(),
+        subscription: subscription.id.clone(),
+        event_type: event.event_type.clone(),
+        ordering_key: event.ordering_key.clone(),
+        source: event.coordinates.clone(),
+        content_type: rendered.content_type.clone(),
+        body: rendered.body.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

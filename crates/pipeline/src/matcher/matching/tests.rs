@@ -1,0 +1,72 @@
+use bytes::Bytes;
+use postrider_domain::{
+    EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp, envelope::render, filter::Filter,
+};
+
+use super::*;
+
+fn event() -> Event {
+    Event {
+        id: EventId::from_trusted("id"),
+        producer_id: None,
+        source: "orders".to_owned(),
+        tenant: TenantId::from_trusted("ten_1"),
+        event_type: "order.created".to_owned(),
+        time: Timestamp::EPOCH,
+        subject: None,
+        ordering_key: Some("7".to_owned()),
+        data: Bytes::from_static(br#"{"total": 100}"#),
+        previous: None,
+        content_type: "application/json".to_owned(),
+        coordinates: SourceCoordinates { topic: "t".into(), partition: 0, offset: 3 },
+    }
+}
+
+fn subscription(id: &str, endpoint: &str, created_at: i64, over: Option<i64>) -> Arc<Subscription> {
+    let filter = over.map(|value| format!(r#"{{"field":"data.total","operator":"greater_than","value":{value}}}"#));
+    Arc::new(Subscription {
+        id: SubscriptionId::from_trusted(id),
+        tenant: TenantId::from_trusted("ten_1"),
+        endpoint: EndpointId::from_trusted(endpoint),
+        event_types: vec!["*".parse().unwrap()],
+        filter: filter.map(|filter| serde_json::from_str::<Filter>(&filter).unwrap()),
+        created_at: Timestamp::from_millis(created_at),
+    })
+}
+
+fn ids(deciding: &[Arc<Subscription>]) -> Vec<&str> {
+    deciding.iter().map(|subscription| subscription.id.as_str()).collect()
+}
+
+#[test]
+fn of_several_subscriptions_of_an_endpoint_the_oldest_decides() {
+    let candidates = vec![
+        subscription("sub_c", "ep_1", 2, None),
+        subscription("sub_b", "ep_1", 1, None),
+        subscription("sub_a", "ep_1", 1, None),
+        subscription("sub_d", "ep_2", 9, None),
+    ];
+    assert_eq!(ids(&deciding(&event(), candidates)), ["sub_a", "sub_d"]);
+}
+
+#[test]
+fn a_subscription_whose_filter_does_not_hold_does_not_decide() {
+    let candidates = vec![
+        subscription("sub_a", "ep_1", 1, Some(100)),
+        subscription("sub_b", "ep_1", 2, Some(99)),
+        subscription("sub_c", "ep_2", 1, Some(1_000)),
+    ];
+    assert_eq!(ids(&deciding(&event(), candidates)), ["sub_b"]);
+}
+
+#[test]
+fn a_delivery_has_the_same_message_id_whenever_it_is_matched() {
+    let event = event();
+    let rendered = render(&event);
+    let of = |subscription: Arc<Subscription>| delivery(&event, &rendered, &subscription);
+    let (first, again) = (of(subscription("sub_a", "ep_1", 1, None)), of(subscription("sub_b", "ep_1", 2, None)));
+    assert_eq!(first.message_id, again.message_id);
+    assert_ne!(first.message_id, of(subscription("sub_a", "ep_2", 1, None)).message_id);
+    assert_eq!((first.ordering_key.as_deref(), first.run), (Some("7"), Run::LIVE));
+    assert!(std::str::from_utf8(&first.body).unwrap().ends_with(r#""data":{"total": 100}}"#));
+}

@@ -1,0 +1,158 @@
+//! One record of a source, from its bytes to the acknowledgement of all its deliveries.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use metrics::Counter;
+use postrider_domain::{
+    Attempt, Delivery, Event, Routing,
+    envelope::{MAX_BODY_BYTES, render},
+};
+use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{
+    dead,
+    decode::{decode, traceparent},
+    matching,
+    source::SourceConfig,
+};
+use crate::{directory::Directory, outgoing};
+
+/// Deliveries of one event that are written at a time.
+const MAX_FAN_OUT: usize = 256;
+/// Memory for deliveries that are written and not acknowledged, for each source.
+const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+/// The unit in which it is counted.
+const MEMORY_UNIT_BYTES: usize = 1_024;
+
+/// Matches the records of one source.
+#[derive(Debug)]
+pub(super) struct RecordMatcher<S> {
+    source: SourceConfig,
+    directory: Directory,
+    layout: Layout,
+    sink: S,
+    deliveries: Arc<str>,
+    delivery_events: Arc<str>,
+    dlq: Arc<str>,
+    rejected: Arc<str>,
+    /// In units.
+    memory: Semaphore,
+    counters: Counters,
+}
+
+/// What is counted of a source.
+#[derive(Debug)]
+struct Counters {
+    matched: Counter,
+    unmatched: Counter,
+    rejected: Counter,
+    empty: Counter,
+    deliveries: Counter,
+}
+
+impl Counters {
+    fn new(source: &str) -> Self {
+        let events = |outcome: &'static str| metrics::counter!("postrider_matcher_events_total", "source" => source.to_owned(), "outcome" => outcome);
+        Self {
+            matched: events("matched"),
+            unmatched: events("unmatched"),
+            rejected: events("rejected"),
+            empty: events("empty"),
+            deliveries: metrics::counter!("postrider_matcher_deliveries_total", "source" => source.to_owned()),
+        }
+    }
+}
+
+impl<S: Sink> RecordMatcher<S> {
+    pub(super) fn new(source: SourceConfig, topics: &Topics, layout: &Layout, directory: &Directory, sink: S) -> Self {
+        Self {
+            counters: Counters::new(&source.name),
+            source,
+            directory: directory.clone(),
+            layout: layout.clone(),
+            sink,
+            deliveries: topics.deliveries().into(),
+            delivery_events: topics.delivery_events().into(),
+            dlq: topics.dlq().into(),
+            rejected: topics.rejected().into(),
+            memory: Semaphore::new(MAX_IN_FLIGHT_BYTES / MEMORY_UNIT_BYTES),
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Writes all that the record leads to. Answers its token, to be settled.
+    pub(super) async fn take(self: Arc<Self>, inbound: Inbound) -> Result<SettleToken, ProduceError> {
+        let Inbound { record, token } = inbound;
+        match decode(&self.source, &record) {
+            Ok(Some(event)) => self.deliver(&event, &record).await?,
+            Ok(None) => self.counters.empty.increment(1),
+            Err(rejection) => {
+                self.counters.rejected.increment(1);
+                reject(&self.sink, &self.rejected, &record, rejection.reason, &rejection.message).await?;
+            }
+        }
+        Ok(token)
+    }
+
+    async fn deliver(&self, event: &Event, record: &Record) -> Result<(), ProduceError> {
+        let candidates = self.directory.candidates(&event.tenant, &event.event_type);
+        let deciding = matching::deciding(event, candidates.subscriptions);
+        if deciding.is_empty() {
+            self.counters.unmatched.increment(1);
+            return Ok(());
+        }
+        let rendered = render(event);
+        let routing = Routing {
+            attempt: Attempt::FIRST,
+            first_attempt_at: None,
+            not_before: None,
+            matched_at: self.sink.clock().now(),
+            version: Some(candidates.version),
+            traceparent: traceparent(&record.headers),
+        };
+        let _memory = self.memory_for(rendered.body.len() * deciding.len().min(MAX_FAN_OUT)).await;
+        for subscriptions in deciding.chunks(MAX_FAN_OUT) {
+            let deliveries =
+                subscriptions.iter().map(|subscription| matching::delivery(event, &rendered, subscription));
+            try_join_all(deliveries.map(|delivery| self.send(delivery, &routing))).await?;
+        }
+        self.counters.matched.increment(1);
+        self.counters.deliveries.increment(deciding.len() as u64);
+        Ok(())
+    }
+
+    /// Waits for room for so many bytes; more than there is in all is let through alone.
+    async fn memory_for(&self, bytes: usize) -> SemaphorePermit<'_> {
+        let units = bytes.min(MAX_IN_FLIGHT_BYTES).div_ceil(MEMORY_UNIT_BYTES);
+        let units = u32::try_from(units).expect("all the memory is less than 2^32 units");
+        self.memory.acquire_many(units).await.expect("the semaphore is never closed")
+    }
+
+    async fn send(&self, delivery: Delivery, routing: &Routing) -> Result<(), ProduceError> {
+        let bytes = delivery.body.len();
+        if bytes > MAX_BODY_BYTES {
+            let message = format!("the body has {bytes} bytes; at most {MAX_BODY_BYTES} are sent");
+            return self.bury(delivery, routing, message).await;
+        }
+        let record = outgoing::delivery(&self.layout, &self.deliveries, &delivery, routing);
+        match self.sink.send(record).await {
+            Err(ProduceError::TooLarge { reason, .. }) => self.bury(delivery, routing, reason).await,
+            other => other.map(drop),
+        }
+    }
+
+    /// Ends a delivery that is too large for a topic or for a request.
+    async fn bury(&self, delivery: Delivery, routing: &Routing, message: String) -> Result<(), ProduceError> {
+        let (letter, event) = dead::too_large(delivery, routing, self.sink.clock().now(), message);
+        metrics::counter!("postrider_dead_letters_total", "error" => letter.error.as_str()).increment(1);
+        let letter = self.sink.send(outgoing::dead_letter(&self.layout, &self.dlq, &letter));
+        let event = self.sink.send(outgoing::delivery_event(&self.layout, &self.delivery_events, &event));
+        tokio::try_join!(letter, event)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+use bytes::Bytes;
+use postrider_domain::{
+    ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, EndpointId, Subscription, SubscriptionId,
+    TenantId, Timestamp, delivery_event::DeadLetter, tier::Tiers,
+};
+use postrider_kafka::{Codec, Headers, Record, routing_from_headers};
+
+use super::*;
+use crate::{matcher::SourceFormat, sink::FakeSink};
+
+const TENANT: &str = "ten_01hzzzzzzzzzzzzzzzzzzzzzzz";
+
+fn subscription(number: usize, endpoint: &str, pattern: &str) -> ConfigBody {
+    ConfigBody::Subscription(Subscription {
+        id: SubscriptionId::from_trusted(format!("sub_{number}")),
+        tenant: TenantId::from_trusted(TENANT),
+        endpoint: EndpointId::from_trusted(endpoint),
+        event_types: vec![pattern.parse().unwrap()],
+        filter: None,
+        created_at: Timestamp::EPOCH,
+    })
+}
+
+fn matcher(sink: &FakeSink, directory: &Directory) -> Arc<RecordMatcher<FakeSink>> {
+    let (topics, tiers) = (Topics::new("t"), Tiers::default());
+    let source = SourceConfig {
+        name: "orders".to_owned(),
+        topic: "orders".to_owned(),
+        format: SourceFormat::Auto,
+        tenant: Some(TenantId::from_trusted(TENANT)),
+    };
+    let layout = Layout::for_test(&topics, &tiers, 6);
+    Arc::new(RecordMatcher::new(source, &topics, &layout, directory, sink.clone()))
+}
+
+fn record(offset: i64, value: &str) -> Record {
+    Record {
+        topic: "orders".into(),
+        partition: 0,
+        offset,
+        timestamp: Timestamp::from_millis(1_000),
+        key: None,
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        headers: Headers::new(),
+    }
+}
+
+const CREATED: &str = r#"{"id":"evt-1","type":"order.created","data":{"total": 1.10}}"#;
+
+async fn a_second() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+fn decoded<T: postrider_kafka::AvroRecord>(record: &postrider_kafka::Outgoing) -> T {
+    Codec::new().decode(record.value.as_ref().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_becomes_one_delivery_for_each_endpoint_that_wants_it() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![
+        subscription(1, "ep_1", "order.*"),
+        subscription(2, "ep_1", "*"),
+        subscription(3, "ep_2", "order.created"),
+        subscription(4, "ep_3", "invoice.*"),
+    ]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    test.send(record(5, CREATED)).await;
+    a_second().await;
+    let sent = sink.acknowledged_for("t.deliveries");
+    let keys: Vec<_> = sent.iter().map(|record| &*record.key).collect();
+    assert_eq!(keys, [b"ep_1", b"ep_2"]);
+    let delivery: Delivery = decoded(&sent[0]);
+    assert_eq!(delivery.subscription.as_str(), "sub_1");
+    assert!(delivery.body.ends_with(br#""data":{"total": 1.10}}"#));
+    let routing = routing_from_headers(&sent[0].headers).unwrap();
+    assert_eq!((routing.attempt.get(), routing.version), (1, Some(DirectoryVersion { epoch: 1, seq: 4 })));
+    assert_eq!(test.committable(), Some(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_settled_once_all_its_deliveries_are_acknowledged() {
+    let sink = FakeSink::new();
+    sink.hold(true);
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*"), subscription(2, "ep_2", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    test.send(record(0, CREATED)).await;
+    test.send(record(1, CREATED)).await;
+    a_second().await;
+    assert_eq!((sink.handed_over(), test.committable()), (4, Some(0)));
+    sink.hold(false);
+    a_second().await;
+    assert_eq!(test.committable(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_wants_and_what_has_no_value_is_settled() {
+    let sink = FakeSink::new();
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &Directory::with(vec![subscription(1, "ep_1", "a.*")])), stream));
+    test.send(record(0, CREATED)).await;
+    test.send(Record { value: None, ..record(1, "") }).await;
+    a_second().await;
+    assert_eq!((sink.handed_over(), test.committable()), (0, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undecodable_record_is_rejected_and_the_partition_goes_on() {
+    let sink = FakeSink::new();
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &Directory::with(vec![subscription(1, "ep_1", "*")])), stream));
+    test.send(record(0, "nonsense")).await;
+    test.send(record(1, CREATED)).await;
+    a_second().await;
+    let rejected = sink.acknowledged_for("t.rejected");
+    assert_eq!((rejected[0].key.as_ref(), rejected[0].value.as_deref()), (&b"orders/0/0"[..], Some(&b"nonsense"[..])));
+    assert_eq!(rejected[0].headers.get_str("pr-reason"), Some("undecodable"));
+    assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (1, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_matched_before_the_directory_is_complete() {
+    let sink = FakeSink::new();
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    let matching = tokio::spawn(match_partition(matcher(&sink, &Directory::new(Codec::new())), stream));
+    test.send(record(0, CREATED)).await;
+    a_second().await;
+    assert_eq!((test.outstanding(), test.committable()), (1, Some(0)));
+    test.stopped.cancel();
+    matching.await.unwrap().unwrap();
+    assert_eq!((sink.handed_over(), test.outstanding(), test.committable()), (0, 0, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_too_large_ends_in_the_dead_letter_queue_without_its_body() {
+    let sink = FakeSink::new();
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &Directory::with(vec![subscription(1, "ep_1", "*")])), stream));
+    // The record is within its limit; what is rendered of it is not.
+    let payload = "x".repeat((1 << 20) - 40);
+    test.send(record(0, &format!(r#"{{"type":"a.b","data":"{payload}"}}"#))).await;
+    a_second().await;
+    assert!(sink.acknowledged_for("t.deliveries").is_empty());
+    let letter: DeadLetter = decoded(&sink.acknowledged_for("t.dlq")[0]);
+    assert_eq!((letter.error.as_str(), letter.delivery.body.len()), ("payload_too_large", 0));
+    let event: DeliveryEvent = decoded(&sink.acknowledged_for("t.delivery-events")[0]);
+    assert!(matches!(event.body, DeliveryEventBody::DeadLettered(_)));
+    assert_eq!(test.committable(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_its_topic_refuses_is_dead_lettered_too() {
+    let sink = FakeSink::new();
+    sink.refuse_from("t.deliveries", 1);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &Directory::with(vec![subscription(1, "ep_1", "*")])), stream));
+    test.send(record(0, CREATED)).await;
+    a_second().await;
+    assert_eq!((sink.acknowledged_for("t.dlq").len(), test.committable()), (1, Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_fails_for_good_ends_the_matcher() {
+    let sink = FakeSink::new();
+    sink.fail_fatally("t.deliveries");
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    let matching =
+        tokio::spawn(match_partition(matcher(&sink, &Directory::with(vec![subscription(1, "ep_1", "*")])), stream));
+    test.send(record(0, CREATED)).await;
+    assert!(matches!(matching.await.unwrap(), Err(StageError::Produce(_))));
+    assert_eq!(test.committable(), Some(0));
+}

@@ -1,0 +1,74 @@
+//! What the stages have in common: a task per assigned partition.
+
+use std::{any::Any, future::Future};
+
+use postrider_kafka::{Inbound, PartitionStream, ProduceError, StageConsumer};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::directory::Directory;
+
+/// Why a stage ends although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It could not begin to read.
+    #[error("can't read its topics: {0}")]
+    Start(String),
+    /// What it has to write will never be written.
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+}
+
+/// Runs `work` for each partition that is assigned, until the consumer's shutdown or the first error.
+pub(crate) async fn for_each_partition<F>(
+    mut consumer: StageConsumer,
+    work: impl Fn(PartitionStream) -> F,
+) -> Result<(), StageError>
+where
+    F: Future<Output = Result<(), StageError>> + Send + 'static,
+{
+    let mut partitions = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = consumer.next_partition() => match stream {
+                Some(stream) => {
+                    partitions.spawn(work(stream));
+                }
+                None => break,
+            },
+            Some(ended) = partitions.join_next() => result_of(ended)?,
+        }
+    }
+    while let Some(ended) = partitions.join_next().await {
+        result_of(ended)?;
+    }
+    consumer.closed().await;
+    Ok(())
+}
+
+/// Runs parts of a stage beside each other, until all have ended or the first has failed.
+pub(crate) async fn run_all<F>(parts: impl IntoIterator<Item = F>) -> Result<(), StageError>
+where
+    F: Future<Output = Result<(), StageError>> + Send + 'static,
+{
+    let mut parts: JoinSet<_> = parts.into_iter().collect();
+    while let Some(ended) = parts.join_next().await {
+        result_of(ended)?;
+    }
+    Ok(())
+}
+
+/// A panic in a task goes on in the stage.
+fn result_of(ended: Result<Result<(), StageError>, JoinError>) -> Result<(), StageError> {
+    ended.unwrap_or_else(|error| {
+        let panic: Box<dyn Any + Send> = error.into_panic();
+        std::panic::resume_unwind(panic)
+    })
+}
+
+/// The partition's next record, taken only while the directory is complete; none once the partition is
+/// revoked or the process stops. Cancel-safe.
+pub(crate) async fn next(directory: &Directory, stream: &mut PartitionStream) -> Option<Inbound> {
+    let stopped = stream.stopped();
+    stopped.run_until_cancelled(directory.wait_until_working()).await?;
+    stream.next().await
+}
