@@ -91,11 +91,16 @@ impl Codec {
         Ok(())
     }
 
+    /// Whether `fingerprint` has been learned.
+    pub fn knows(&self, fingerprint: Fingerprint) -> bool {
+        self.0.known.read().contains_key(&fingerprint.0)
+    }
+
     /// Waits until `fingerprint` has been learned.
     pub async fn learned(&self, fingerprint: Fingerprint) {
         let mut learned = self.0.learned.subscribe();
         // The sender lives as long as this codec.
-        let _ = learned.wait_for(|_| self.0.known.read().contains_key(&fingerprint.0)).await;
+        let _ = learned.wait_for(|_| self.knows(fingerprint)).await;
     }
 
     /// Encodes a value with this build's schema.

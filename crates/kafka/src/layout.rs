@@ -111,6 +111,12 @@ impl Layout {
         Ok(Self { partitions: Arc::new(generation.partitions.into_iter().collect()), codec })
     }
 
+    /// A layout without a broker behind it, for a stage's own tests: every topic has `partitions`.
+    pub fn for_test(topics: &Topics, tiers: &Tiers, partitions: i32) -> Self {
+        let counts = topics.specs(tiers).into_iter().map(|spec| (spec.name, partitions));
+        Self { partitions: Arc::new(counts.collect()), codec: Codec::new() }
+    }
+
     /// The partition of `key` in an internal topic, by the recorded count.
     ///
     /// # Panics

@@ -129,6 +129,25 @@ impl Producer {
     }
 }
 
+/// Where a stage writes: a [`Producer`], or a fake in the stage's tests.
+pub trait Sink: Clone + Send + Sync + 'static {
+    /// Writes a record and waits until the brokers have it.
+    fn send(&self, record: Outgoing) -> impl Future<Output = Result<Ack, ProduceError>> + Send;
+
+    /// Broker time, as the acknowledgements taught it.
+    fn clock(&self) -> BrokerClock;
+}
+
+impl Sink for Producer {
+    async fn send(&self, record: Outgoing) -> Result<Ack, ProduceError> {
+        Self::send(self, &record).await
+    }
+
+    fn clock(&self) -> BrokerClock {
+        self.clock.clone()
+    }
+}
+
 fn to_kafka(record: &Outgoing) -> FutureRecord<'_, [u8], [u8]> {
     FutureRecord {
         topic: &record.topic,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Outgoing, ProduceError, Producer, Record};
+use crate::{Outgoing, ProduceError, Record, Sink};
 
 /// Bytes of a rejected record that are kept.
 const MAX_KEPT_BYTES: usize = 900 * 1024;
@@ -38,10 +38,10 @@ impl RejectReason {
 }
 
 /// Writes `record` to the rejected topic with the reason and its coordinates, and counts it. The caller
-/// settles it afterwards. Errors as [`Producer::send`]; a record too large for the topic is written without
+/// settles it afterwards. Errors as [`Sink::send`]; a record too large for the topic is written without
 /// its bytes.
 pub async fn reject(
-    producer: &Producer,
+    sink: &impl Sink,
     topic: &str,
     record: &Record,
     reason: RejectReason,
@@ -58,10 +58,10 @@ pub async fn reject(
         "a record was rejected"
     );
     let mut rejected = describe(topic, record, reason, message);
-    match producer.send(&rejected).await {
+    match sink.send(rejected.clone()).await {
         Err(ProduceError::TooLarge { .. }) => {
             rejected.value = None;
-            producer.send(&rejected).await.map(drop)
+            sink.send(rejected).await.map(drop)
         }
         other => other.map(drop),
     }

@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The data plane: from a source record to a signed request, without Postgres.
+
+pub mod directory;
+pub mod dispatcher;
+pub mod egress;
+pub mod matcher;
+mod outgoing;
+pub mod retrier;
+pub mod sink;
+pub mod stage;
