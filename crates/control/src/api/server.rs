@@ -25,8 +25,8 @@ use crate::clock;
 /// How long connections are given to end once the process stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the page may load: nothing from elsewhere.
-const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; \
+/// What the page may load: nothing from elsewhere. Its script is inline, and part of it compiles schemas.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; \
                            style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'";
 
 /// Why the API is not served.
