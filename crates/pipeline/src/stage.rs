@@ -58,7 +58,7 @@ where
 }
 
 /// A panic in a task goes on in the stage.
-fn result_of(ended: Result<Result<(), StageError>, JoinError>) -> Result<(), StageError> {
+pub(crate) fn result_of<E>(ended: Result<Result<(), E>, JoinError>) -> Result<(), E> {
     ended.unwrap_or_else(|error| {
         let panic: Box<dyn Any + Send> = error.into_panic();
         std::panic::resume_unwind(panic)

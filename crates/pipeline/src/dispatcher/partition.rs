@@ -31,7 +31,7 @@ use super::{
 use crate::{
     directory::{Directory, Lookup},
     egress::Courier,
-    stage::StageError,
+    stage::{StageError, result_of},
 };
 
 /// How long a delivery waits for the directory to reach its version before it is parked.
@@ -76,7 +76,7 @@ struct EndpointLane {
 enum Head {
     /// Its schema has to be learned.
     Unreadable(Inbound, Fingerprint),
-    /// Its lane has no room, but soon will.
+    /// There is no room for it to wait in, but soon will be.
     NoRoom(Box<Job>),
 }
 
@@ -124,7 +124,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 biased;
                 () = stopped.cancelled() => break,
                 Some(slot) = self.freed.1.recv() => self.finish(&slot.endpoint, slot.started),
-                Some(done) = self.tasks.join_next() => done.unwrap_or(Ok(()))?,
+                Some(done) = self.tasks.join_next() => result_of(done)?,
                 () = tokio::time::sleep_until(wake) => if waiting { self.recheck() } else { self.sweep() },
                 inbound = next(&self.shared.directory, &mut self.stream), if reading => match inbound {
                     Some(inbound) => self.take(inbound),
@@ -140,7 +140,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             tokio::select! {
                 () = aborted.cancelled() => return Ok(()),
                 done = self.tasks.join_next() => match done {
-                    Some(done) => done.unwrap_or(Ok(()))?,
+                    Some(done) => result_of(done)?,
                     None => return Ok(()),
                 },
             }
@@ -173,7 +173,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn route(&mut self, job: Job) {
         let now = self.shared.attempts.clock.now();
         match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
-            Lookup::Behind => self.behind.push_back((Instant::now() + DIRECTORY_PATIENCE, job)),
+            Lookup::Behind => self.wait_for_directory(job),
             Lookup::Deleted => self.cancel(job),
             Lookup::Known(endpoint) if !endpoint.enabled => self.park(job, ParkReason::Disabled, DISABLED_PARK),
             Lookup::Known(_) => match job.routing.not_before {
@@ -183,13 +183,26 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
     }
 
-    fn admit(&mut self, mut job: Job) {
+    fn wait_for_directory(&mut self, mut job: Job) {
+        if self.reserve_memory(&mut job) {
+            self.behind.push_back((Instant::now() + DIRECTORY_PATIENCE, job));
+        } else {
+            self.head = Some(Head::NoRoom(Box::new(job)));
+        }
+    }
+
+    /// Takes the delivery's share of the memory for waiting deliveries, if it has not got it and there is room.
+    fn reserve_memory(&self, job: &mut Job) -> bool {
         if job.memory.is_none() {
             let units = u32::try_from(job.value.len().div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
-            match self.shared.memory.clone().try_acquire_many_owned(units) {
-                Ok(memory) => job.memory = Some(memory),
-                Err(_) => return self.park(job, ParkReason::MemoryFull, self.shared.limits.park_after),
-            }
+            job.memory = self.shared.memory.clone().try_acquire_many_owned(units).ok();
+        }
+        job.memory.is_some()
+    }
+
+    fn admit(&mut self, mut job: Job) {
+        if !self.reserve_memory(&mut job) {
+            return self.park(job, ParkReason::MemoryFull, self.shared.limits.park_after);
         }
         let now = Instant::now();
         let id = job.delivery.endpoint.clone();
