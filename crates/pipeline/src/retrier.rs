@@ -1,9 +1,11 @@
 //! Retrier: holds a delivery until its tier's delay is over, then hands it on.
 //!
+//! ```text
 //! Reads:        postrider.retry.<tier>   (key: endpoint id)
 //! Writes:       postrider.deliveries, postrider.retry.<another tier>; postrider.rejected
 //! Commits when: the forwarded record is acknowledged
 //! On failure:   what can't be written is not settled; a record without readable routing is rejected
+//! ```
 //!
 //! All records of a tier wait equally long, so the head of a partition is always the next one due.
 
