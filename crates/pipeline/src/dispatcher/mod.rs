@@ -1,10 +1,12 @@
 //! Dispatcher: sends deliveries to their endpoints, each through a bounded lane of its own.
 //!
+//! ```text
 //! Reads:        postrider.deliveries   (key: endpoint id)
 //! Writes:       postrider.delivery-events, postrider.retry.<tier>, postrider.dlq, postrider.rejected
 //! Commits when: the delivery event is acknowledged and, unless the answer was 2xx, the hand-off as well
 //! On failure:   what can't be written is not settled, and past a bound nothing more is sent; an unknown schema
 //!               holds the partition and reports unready; corrupt bytes are rejected
+//! ```
 
 mod attempt;
 mod job;

@@ -238,7 +238,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                     self.tasks.spawn(async move { attempts.make(job, endpoint, opened, slot).await });
                 }
                 Lookup::Known(_) => self.park(job, ParkReason::Disabled, DISABLED_PARK),
-                Lookup::Behind | Lookup::Deleted => self.cancel(job),
+                Lookup::Behind => self.wait_for_directory(job),
+                Lookup::Deleted => self.cancel(job),
             }
         }
     }
