@@ -91,10 +91,12 @@ impl Follower {
         self.directory.change(|state| state.wait_for_schema(None));
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 entities")]
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 entities, nor changed them as often")]
     fn at_end(&self) -> Status {
         let status = self.directory.change(State::end_of_partition);
         metrics::gauge!("postrider_directory_entities").set(self.directory.live() as f64);
+        // Beside the relay's own position, it tells how far this process lags.
+        metrics::gauge!("postrider_directory_seq").set(self.directory.version().seq as f64);
         status
     }
 
