@@ -32,7 +32,7 @@ pub(crate) struct ApiKeys;
 
 /// A key that is to be made.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct ApiKeyInput {
     /// Its name, for people.

@@ -22,7 +22,7 @@ const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
 /// An endpoint that is to be made.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointInput {
     /// Its name, for people.
@@ -64,7 +64,7 @@ fn default_timeout_ms() -> u32 {
 
 /// A subscription within an endpoint that is to be made.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields)]
+#[oai(deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct InlineSubscription {
     /// The event types that it wants: exact (`order.created`), all below a prefix (`order.*`), or all (`*`).
@@ -76,7 +76,7 @@ struct InlineSubscription {
 
 /// What of an endpoint is to be changed; what is not given stays.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndpointPatchInput {
     /// Its name.

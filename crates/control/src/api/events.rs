@@ -29,7 +29,7 @@ pub(crate) struct Events;
 
 /// An event that is to be published.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct EventInput {
     /// Its type, as `order.created`.

@@ -3,8 +3,8 @@
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
-    api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, events::Events, health::Health,
-    subscriptions::Subscriptions, tenants::Tenants,
+    access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, events::Events,
+    health::Health, subscriptions::Subscriptions, tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -41,9 +41,8 @@ pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events,
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
     let service = OpenApiService::new(resources, "Postrider", env!("CARGO_PKG_VERSION"))
-        .summary("Webhooks from Kafka")
         .description(DESCRIPTION)
-        .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"));
+        .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"));
     match public_url {
         Some(url) => service.server(url),
         None => service,
@@ -60,15 +59,20 @@ pub fn openapi_document() -> String {
 
 /// The document for callers who know the API under `public_url`.
 pub(crate) fn document(public_url: Option<&str>) -> String {
-    let mut document = service(RESOURCES, public_url).spec();
+    let mut document = as_people_write_it(&service(RESOURCES, public_url).spec());
     document.push('\n');
     document
+}
+
+/// The generator shouts the names of headers.
+fn as_people_write_it(document: &str) -> String {
+    document.replace("\"POSTRIDER-TENANT\"", &format!("\"{TENANT_HEADER}\""))
 }
 
 /// The page that renders the document, complete in itself.
 pub(crate) fn docs_page(public_url: Option<&str>) -> String {
     // The generated page asks one foreign server for fonts; browsers have their own.
-    let page = service(RESOURCES, public_url).redoc_html();
+    let page = as_people_write_it(&service(RESOURCES, public_url).redoc_html());
     let mut kept: Vec<&str> = Vec::with_capacity(32);
     kept.extend(page.split_inclusive('\n').filter(|line| !line.contains("href=\"https://fonts.googleapis.com/")));
     kept.concat().replace("<title>Redoc</title>", "<title>Postrider API</title>")

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use poem_openapi::{
-    registry::{MetaSchema, MetaSchemaRef},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
 use postrider_domain::{Timestamp, retry::RetryPolicy};
@@ -44,9 +44,18 @@ pub(crate) struct FilterJson(pub Value);
 #[serde(transparent)]
 pub(crate) struct RawJson(pub Box<RawValue>);
 
-/// Makes a type with serde's JSON known to the document.
+/// Makes a type with serde's JSON known to the document: in place, or under a name of its own (`as`), which keeps
+/// its description where a field has another.
 macro_rules! documented_type {
+    ($name:ident, as $title:literal, $schema:expr) => {
+        documented_type!($name, $title, MetaSchemaRef::Reference($title.to_owned()), |registry: &mut Registry| {
+            registry.create_schema::<Self, _>($title.to_owned(), |_| $schema);
+        });
+    };
     ($name:ident, $title:literal, $schema:expr) => {
+        documented_type!($name, $title, MetaSchemaRef::Inline(Box::new($schema)), |_: &mut Registry| {});
+    };
+    ($name:ident, $title:literal, $reference:expr, $register:expr) => {
         impl Type for $name {
             const IS_REQUIRED: bool = true;
 
@@ -58,7 +67,11 @@ macro_rules! documented_type {
             }
 
             fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
+                $reference
+            }
+
+            fn register(registry: &mut Registry) {
+                $register(registry);
             }
 
             fn as_raw_value(&self) -> Option<&Self> {
@@ -96,7 +109,7 @@ documented_type!(
 
 documented_type!(
     RetryJson,
-    "RetryPolicy",
+    as "RetryPolicy",
     MetaSchema {
         description: Some(
             "When a failed delivery is tried again. One of: `{\"schedule\": \"standard\"}` (5s, 5m, 30m, 2h, 5h, 10h, \
@@ -111,7 +124,7 @@ documented_type!(
 
 documented_type!(
     FilterJson,
-    "Filter",
+    as "Filter",
     MetaSchema {
         description: Some(
             "What must hold of an event besides its type: a condition `{\"field\", \"operator\", \"value\"}`, or `all`, \

@@ -33,7 +33,7 @@ pub(crate) struct Subscriptions;
 
 /// A subscription that is to be made.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct SubscriptionInput {
     /// The endpoint that it belongs to.
@@ -47,7 +47,7 @@ struct SubscriptionInput {
 
 /// What of a subscription is to be changed; what is not given stays.
 #[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 struct SubscriptionPatchInput {
     /// The event types that it wants.
