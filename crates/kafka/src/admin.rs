@@ -4,12 +4,11 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
 };
 
-use crate::{KafkaConfig, TopicSpec, config::MAX_MESSAGE_BYTES, topics::Cleanup};
+use crate::{KafkaConfig, TopicSpec, client_log::LogContext, config::MAX_MESSAGE_BYTES, topics::Cleanup};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -79,7 +78,8 @@ pub async fn create_topics(
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let admin: AdminClient<DefaultClientContext> = kafka.admin().create().map_err(unavailable("created"))?;
+    let admin: AdminClient<LogContext> =
+        kafka.admin().create_with_context(LogContext).map_err(unavailable("created"))?;
     let texts: Vec<Vec<(&str, String)>> = missing.iter().map(|spec| topic_config(spec, settings)).collect();
     let topics = missing.iter().zip(&texts).map(|(spec, config)| {
         let partitions = if spec.single_partition { 1 } else { settings.partitions };
@@ -126,7 +126,8 @@ pub async fn check_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<Ve
         let actual = existing[&spec.name].to_string();
         problems.push(problem(spec, "the number of partitions", actual, "1"));
     }
-    let admin: AdminClient<DefaultClientContext> = kafka.admin().create().map_err(unavailable("checked"))?;
+    let admin: AdminClient<LogContext> =
+        kafka.admin().create_with_context(LogContext).map_err(unavailable("checked"))?;
     let resources: Vec<_> = present.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
     if resources.is_empty() {
         return Ok(problems);
@@ -172,7 +173,7 @@ fn wrong_settings(spec: &TopicSpec, setting: impl Fn(&str) -> String) -> Vec<Set
 pub(crate) async fn partition_counts(kafka: &KafkaConfig) -> Result<HashMap<String, i32>, AdminError> {
     let config = kafka.admin();
     let asked = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
+        let consumer: BaseConsumer<LogContext> = config.create_with_context(LogContext)?;
         let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
         let count = |topic: &rdkafka::metadata::MetadataTopic| {
             (topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))

@@ -8,6 +8,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
+use crate::client_log::LogContext;
+
 /// The largest record of an internal topic, bytes; also checked on the topics at start.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -141,7 +143,8 @@ impl KafkaConfig {
     pub async fn check_connection(&self, patience: Duration) -> Result<(), ConnectError> {
         let (this, servers) = (self.clone(), self.bootstrap_servers.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = this.admin().create().map_err(|error| error.to_string())?;
+            let consumer: BaseConsumer<LogContext> =
+                this.admin().create_with_context(LogContext).map_err(|error| error.to_string())?;
             consumer.fetch_metadata(None, patience).map(drop).map_err(|error| error.to_string())
         });
         let answer = asked.await.unwrap_or_else(|error| Err(error.to_string()));

@@ -4,6 +4,7 @@
 //! [`SettleToken`] once its work is durable elsewhere. [`Layout`] knows partition counts and schemas.
 
 mod admin;
+mod client_log;
 mod clock;
 mod codec;
 mod config;

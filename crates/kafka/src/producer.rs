@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{BrokerClock, KafkaConfig, Outgoing};
+use crate::{BrokerClock, KafkaConfig, Outgoing, client_log::LogContext};
 
 /// Records that may be sent and not yet acknowledged, per producer; further sends wait.
 const MAX_UNACKNOWLEDGED_RECORDS: usize = 10_000;
@@ -20,7 +20,7 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 /// Writes records with `acks=all`. Clones share one client.
 #[derive(Clone)]
 pub struct Producer {
-    client: FutureProducer,
+    client: FutureProducer<LogContext>,
     clock: BrokerClock,
     unacknowledged: Arc<Semaphore>,
 }
@@ -66,7 +66,8 @@ impl std::fmt::Debug for Producer {
 impl Producer {
     /// A producer whose acknowledgements teach `clock` the brokers' time. Error: a property is not one.
     pub fn new(kafka: &KafkaConfig, clock: BrokerClock) -> Result<Self, String> {
-        let client = kafka.producer().create().map_err(|error| format!("kafka.properties: {error}"))?;
+        let client =
+            kafka.producer().create_with_context(LogContext).map_err(|error| format!("kafka.properties: {error}"))?;
         Ok(Self { client, clock, unacknowledged: Arc::new(Semaphore::new(MAX_UNACKNOWLEDGED_RECORDS)) })
     }
 

@@ -10,7 +10,7 @@ use rdkafka::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{KafkaConfig, Record};
+use crate::{KafkaConfig, Record, client_log::LogContext};
 
 const POLL: Duration = Duration::from_millis(100);
 const QUEUE_CAPACITY: usize = 1_000;
@@ -37,8 +37,10 @@ pub struct TableReader {
 impl TableReader {
     /// Starts to read partition 0 of `topic`. Error: a client property is not one.
     pub fn start(kafka: &KafkaConfig, topic: &str) -> Result<Self, String> {
-        let consumer: BaseConsumer =
-            kafka.table_reader().create().map_err(|error| format!("kafka.properties: {error}"))?;
+        let consumer: BaseConsumer<LogContext> = kafka
+            .table_reader()
+            .create_with_context(LogContext)
+            .map_err(|error| format!("kafka.properties: {error}"))?;
         assign(&consumer, topic).map_err(|error| format!("can't read {topic}: {error}"))?;
         let (sender, events) = mpsc::channel(QUEUE_CAPACITY);
         let stop = CancellationToken::new();
@@ -62,13 +64,18 @@ impl Drop for TableReader {
     }
 }
 
-fn assign(consumer: &BaseConsumer, topic: &str) -> Result<(), KafkaError> {
+fn assign(consumer: &BaseConsumer<LogContext>, topic: &str) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)
 }
 
-fn follow(consumer: &BaseConsumer, topic: &Arc<str>, sender: &mpsc::Sender<TableEvent>, stop: &CancellationToken) {
+fn follow(
+    consumer: &BaseConsumer<LogContext>,
+    topic: &Arc<str>,
+    sender: &mpsc::Sender<TableEvent>,
+    stop: &CancellationToken,
+) {
     let mut next_offset = 0;
     while !stop.is_cancelled() {
         let event = match consumer.poll(POLL) {
@@ -101,12 +108,12 @@ fn is_out_of_range(error: &KafkaError) -> bool {
     matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
-fn shrunk(consumer: &BaseConsumer, topic: &str, next_offset: i64) -> bool {
+fn shrunk(consumer: &BaseConsumer<LogContext>, topic: &str, next_offset: i64) -> bool {
     let end = consumer.fetch_watermarks(topic, 0, WATERMARK_TIMEOUT);
     end.is_ok_and(|(_, end)| end < next_offset)
 }
 
-fn restart(consumer: &BaseConsumer, topic: &str, next_offset: &mut i64) -> TableEvent {
+fn restart(consumer: &BaseConsumer<LogContext>, topic: &str, next_offset: &mut i64) -> TableEvent {
     tracing::error!(topic, read_up_to = *next_offset, "the topic ends below what was read from it");
     *next_offset = 0;
     if let Err(error) = assign(consumer, topic) {

@@ -7,7 +7,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 
-use crate::{KafkaConfig, Outgoing};
+use crate::{KafkaConfig, Outgoing, client_log::LogContext};
 
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ pub enum TransactionError {
 
 /// Publishes batches atomically under one transactional id.
 #[derive(Clone)]
-pub struct TransactionalProducer(Arc<FutureProducer>);
+pub struct TransactionalProducer(Arc<FutureProducer<LogContext>>);
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,7 +37,7 @@ impl TransactionalProducer {
     pub async fn init(kafka: &KafkaConfig, transactional_id: &str) -> Result<Self, TransactionError> {
         let config = kafka.transactional_producer(transactional_id);
         blocking(move || {
-            let producer: FutureProducer = config.create()?;
+            let producer: FutureProducer<LogContext> = config.create_with_context(LogContext)?;
             producer.init_transactions(OPERATION_TIMEOUT)?;
             Ok(Self(Arc::new(producer)))
         })

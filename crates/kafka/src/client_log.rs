@@ -1,0 +1,36 @@
+//! What librdkafka says, in our log: errors that it recovers from by itself are warnings, ends of partitions
+//! nothing at all.
+
+use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+
+/// A client context that does nothing but log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogContext;
+
+impl ClientContext for LogContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ConsumerContext for LogContext {}
+
+/// A line of librdkafka's own log.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    if (level as i32) <= RDKafkaLogLevel::Warning as i32 {
+        tracing::warn!(facility, "librdkafka: {message}");
+    } else {
+        tracing::debug!(facility, "librdkafka: {message}");
+    }
+}
+
+/// An error that concerns a whole client.
+pub(crate) fn report(error: &KafkaError, reason: &str) {
+    if !matches!(error, KafkaError::PartitionEOF(_)) {
+        tracing::warn!(%error, "librdkafka: {reason}");
+    }
+}
