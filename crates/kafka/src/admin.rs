@@ -7,10 +7,12 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
 };
+use tokio::time::Instant;
 
 use crate::{KafkaConfig, TopicSpec, client_log::LogContext, config::MAX_MESSAGE_BYTES, topics::Cleanup};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+const VISIBLE_POLL: Duration = Duration::from_millis(50);
 
 /// How topics are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +99,22 @@ pub async fn create_topics(
             Err((topic, code)) => return Err(AdminError::Create { topic, reason: code.to_string() }),
         }
     }
+    wait_until_visible(kafka, &missing).await?;
     Ok(created)
+}
+
+/// Waits until brokers tell of topics just made: the one that is asked learns of them later than the controller.
+async fn wait_until_visible(kafka: &KafkaConfig, specs: &[&TopicSpec]) -> Result<(), AdminError> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let visible = partition_counts(kafka).await?;
+        let Some(hidden) = specs.iter().find(|spec| !visible.contains_key(&spec.name)) else { return Ok(()) };
+        if Instant::now() > deadline {
+            let reason = format!("it was created, but after {TIMEOUT:?} no broker knows it");
+            return Err(AdminError::Create { topic: hidden.name.clone(), reason });
+        }
+        tokio::time::sleep(VISIBLE_POLL).await;
+    }
 }
 
 fn topic_config(spec: &TopicSpec, settings: TopicSettings) -> Vec<(&'static str, String)> {

@@ -78,6 +78,12 @@ impl Record {
         self.key.as_deref().and_then(|key| std::str::from_utf8(key).ok())
     }
 
+    /// About how much memory it takes, bytes.
+    pub(crate) fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
+    }
+
     /// Copies a message out of the fetch that it borrows from (which it would otherwise pin whole).
     pub(crate) fn detach(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         let mut headers = Headers::new();

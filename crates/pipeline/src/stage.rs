@@ -68,7 +68,8 @@ pub(crate) fn result_of<E>(ended: Result<Result<(), E>, JoinError>) -> Result<()
 /// The partition's next record, taken only while the directory is complete; none once the partition is
 /// revoked or the process stops. Cancel-safe.
 pub(crate) async fn next(directory: &Directory, stream: &mut PartitionStream) -> Option<Inbound> {
-    let stopped = stream.stopped();
-    stopped.run_until_cancelled(directory.wait_until_working()).await?;
+    if !directory.can_work() {
+        stream.stopped().run_until_cancelled(directory.wait_until_working()).await?;
+    }
     stream.next().await
 }

@@ -1,6 +1,9 @@
 //! What a stage sees of one assigned partition.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use postrider_domain::DirectoryVersion;
 use tokio::sync::mpsc;
@@ -27,6 +30,8 @@ pub struct PartitionStream {
     pub(super) partition: i32,
     pub(super) metadata: CommitMetadata,
     pub(super) records: mpsc::Receiver<Inbound>,
+    /// Bytes that were read and not taken by the stage.
+    pub(super) queued_bytes: Arc<AtomicUsize>,
     pub(super) window: Arc<SharedWindow>,
     pub(super) stopped: CancellationToken,
     pub(super) aborted: CancellationToken,
@@ -38,10 +43,17 @@ impl PartitionStream {
     pub fn for_test(topic: &str, partition: i32, capacity: usize) -> (Self, TestPartition) {
         let (sender, records) = mpsc::channel(capacity);
         let window = SharedWindow::new(CommitMetadata::default());
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
         let (stopped, aborted) = (CancellationToken::new(), CancellationToken::new());
-        let test = TestPartition { sender, window: window.clone(), stopped: stopped.clone(), aborted: aborted.clone() };
+        let test = TestPartition {
+            sender,
+            queued_bytes: queued_bytes.clone(),
+            window: window.clone(),
+            stopped: stopped.clone(),
+            aborted: aborted.clone(),
+        };
         let metadata = CommitMetadata::default();
-        (Self { topic: topic.into(), partition, metadata, records, window, stopped, aborted }, test)
+        (Self { topic: topic.into(), partition, metadata, records, queued_bytes, window, stopped, aborted }, test)
     }
 
     /// The topic.
@@ -64,7 +76,10 @@ impl PartitionStream {
         tokio::select! {
             biased;
             () = self.stopped.cancelled() => {}
-            record = self.records.recv() => if record.is_some() { return record },
+            inbound = self.records.recv() => if let Some(inbound) = inbound {
+                self.queued_bytes.fetch_sub(inbound.record.size(), Ordering::Relaxed);
+                return Some(inbound);
+            },
         }
         // What was read ahead is somebody else's now: let go of it, so that the drain does not wait for it.
         self.records.close();
@@ -92,6 +107,7 @@ impl PartitionStream {
 #[derive(Debug)]
 pub struct TestPartition {
     sender: mpsc::Sender<Inbound>,
+    queued_bytes: Arc<AtomicUsize>,
     window: Arc<SharedWindow>,
     /// Ends the stream, as a revoke does.
     pub stopped: CancellationToken,
@@ -105,6 +121,7 @@ impl TestPartition {
     /// # Panics
     /// If the stream was dropped.
     pub async fn send(&self, record: Record) {
+        self.queued_bytes.fetch_add(record.size(), Ordering::Relaxed);
         let token = self.window.track(record.offset);
         self.sender.send(Inbound { record, token }).await.expect("the stage reads its stream");
     }

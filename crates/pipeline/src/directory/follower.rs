@@ -91,7 +91,10 @@ impl Follower {
         self.directory.change(|state| state.wait_for_schema(None));
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 entities, nor changed them as often")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; nobody has 2^52 entities, nor changed them as often"
+    )]
     fn at_end(&self) -> Status {
         let status = self.directory.change(State::end_of_partition);
         metrics::gauge!("postrider_directory_entities").set(self.directory.live() as f64);

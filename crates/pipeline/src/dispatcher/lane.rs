@@ -138,7 +138,7 @@ mod tests {
         let mut lane = Lane::default();
         assert_eq!(lane.admit(1, LIMITS, now), Admission::Queued);
         assert_eq!(lane.start_next(LIMITS, now), Some(1));
-        lane.finish(now, now + Duration::from_secs(60));
+        lane.finish(now, now + Duration::from_mins(1));
         assert!(lane.is_idle());
         assert_eq!(lane.admit(2, LIMITS, now), Admission::Queued);
     }

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     directory::{Directory, Lookup},
     egress::Courier,
-    stage::{StageError, result_of},
+    stage::{self, StageError, result_of},
 };
 
 /// How long a delivery waits for the directory to reach its version before it is parked.
@@ -126,7 +126,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 Some(slot) = self.freed.1.recv() => self.finish(&slot.endpoint, slot.started),
                 Some(done) = self.tasks.join_next() => result_of(done)?,
                 () = tokio::time::sleep_until(wake) => if waiting { self.recheck() } else { self.sweep() },
-                inbound = next(&self.shared.directory, &mut self.stream), if reading => match inbound {
+                inbound = stage::next(&self.shared.directory, &mut self.stream), if reading => match inbound {
                     Some(inbound) => self.take(inbound),
                     None => break,
                 },
@@ -340,14 +340,6 @@ impl EndpointLane {
             }
         }
     }
-}
-
-/// The next record, taken only while the directory is complete. Cancel-safe.
-async fn next(directory: &Directory, stream: &mut PartitionStream) -> Option<Inbound> {
-    if !directory.can_work() {
-        stream.stopped().run_until_cancelled(directory.wait_until_working()).await?;
-    }
-    stream.next().await
 }
 
 fn park_reason(reason: ParkReason) -> &'static str {
