@@ -36,7 +36,9 @@ impl Progress {
     /// Shows where it stands in the end.
     pub fn finish(&self, written: &Written, receiver: &Receiver) {
         self.draw(&line(written, receiver));
-        println!();
+        if self.redraws {
+            println!();
+        }
     }
 
     fn draw(&self, line: &str) {
