@@ -10,7 +10,8 @@ setup: ## Install what is missing, or say what it is (all other targets do this 
 	@scripts/setup
 
 demo: setup ## See Postrider at work: events in, signed webhooks out (KEEP=1 keeps it up)
-	@cargo build -q -p postrider && cargo run -q -p postrider-testkit --bin demo -- $(DEMO_ARGS)
+	@cargo build --workspace --bins
+	@$${CARGO_TARGET_DIR:-target}/debug/demo $(DEMO_ARGS)
 
 test: setup ## Run all tests: unit, property, and end to end on a real Kafka and Postgres
 	cargo test --workspace
@@ -22,7 +23,8 @@ fmt: setup ## Format the code
 	cargo fmt --all
 
 openapi: setup ## Write openapi/postrider.json anew
-	cargo run -q -p postrider -- openapi > openapi/postrider.json.new
+	cargo build -q --workspace --bins
+	$${CARGO_TARGET_DIR:-target}/debug/postrider openapi > openapi/postrider.json.new
 	mv openapi/postrider.json.new openapi/postrider.json
 
 sql-cache: setup ## Write the cache of checked SQL anew
