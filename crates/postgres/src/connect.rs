@@ -3,7 +3,7 @@
 use std::{collections::HashSet, str::FromStr, time::Duration};
 
 use sqlx::{
-    Error, PgPool,
+    Connection as _, Error, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -31,16 +31,21 @@ pub enum ConnectError {
     },
 }
 
-/// Opens a pool of at most `max_connections`, with one connection made at once.
+/// Opens a pool of at most `max_connections`, after one connection was made to see that it can be.
 pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, ConnectError> {
     let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?.application_name("postrider");
     let host = format!("{}:{}", options.get_host(), options.get_port());
-    PgPoolOptions::new()
+    // One connection first: the pool would try again until its time is up, and then only say that it is.
+    let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await;
+    let reached = match first.unwrap_or(Err(Error::PoolTimedOut)) {
+        Ok(connection) => connection.close().await,
+        Err(error) => Err(error),
+    };
+    reached.map_err(|source| ConnectError::Unreachable { host, source })?;
+    Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(|source| ConnectError::Unreachable { host, source })
+        .connect_lazy_with(options))
 }
 
 /// Applies the migrations that the database does not have yet.
