@@ -1,7 +1,12 @@
 //! What librdkafka says, in our log: errors that it recovers from by itself are warnings, ends of partitions
 //! nothing at all.
 
-use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 
 /// A client context that does nothing but log.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,7 +35,8 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// An error that concerns a whole client.
 pub(crate) fn report(error: &KafkaError, reason: &str) {
-    if !matches!(error, KafkaError::PartitionEOF(_)) {
+    // With `enable.partition.eof` librdkafka reports them as errors of the client too.
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
         tracing::warn!(%error, "librdkafka: {reason}");
     }
 }
