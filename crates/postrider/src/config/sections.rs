@@ -103,7 +103,7 @@ pub struct SecuritySection {
 pub struct ApiSection {
     /// Where the API listens.
     pub listen: SocketAddr,
-    /// How clients reach the API, for links and the OpenAPI document. Unset: `http://` and `listen`.
+    /// How clients reach the API, for the OpenAPI document. Unset: relative.
     pub public_url: Option<String>,
     /// The largest request body.
     pub max_body_bytes: ByteSize,

@@ -172,3 +172,35 @@ fn a_short_master_key_is_named_with_its_place() {
     assert!(error.contains("p.toml:2: security.master_keys: "), "{error}");
     assert!(error.contains("k1") && !error.contains("c2hvcnQ="), "{error}");
 }
+
+/// The keys that serde knows where `text` has a key `probe`.
+fn known_keys(text: &str) -> Vec<String> {
+    let error = toml::from_str::<Config>(text).expect_err("no section has a key 'probe'");
+    let known = error.message().strip_prefix("unknown field `probe`, expected ").unwrap_or_default();
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Every key, as `section.key`.
+fn every_key() -> Vec<String> {
+    let mut keys = Vec::new();
+    for section in known_keys("probe = 1") {
+        let header = if section == "sources" { "[[sources]]".to_owned() } else { format!("[{section}]") };
+        let inside = known_keys(&format!("{header}\nprobe = 1"));
+        if inside.is_empty() {
+            keys.push(section);
+        } else {
+            keys.extend(inside.into_iter().map(|key| format!("{section}.{key}")));
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_in_the_readme() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = fs::read_to_string(readme).expect("the repository has a README.md");
+    let keys = every_key();
+    assert!(keys.contains(&"kafka.bootstrap_servers".to_owned()) && keys.contains(&"instance_id".to_owned()));
+    let missing: Vec<_> = keys.into_iter().filter(|key| !readme.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "README.md's configuration table lacks {missing:?}");
+}
