@@ -1,0 +1,13 @@
+//! The management API: who may do what, what is refused, and how it is documented.
+
+mod bad_requests;
+mod documents;
+mod keys;
+mod tenancy;
+
+use crate::support::Test;
+
+/// Every test.
+pub fn tests() -> Vec<Test> {
+    [bad_requests::tests(), documents::tests(), keys::tests(), tenancy::tests()].into_iter().flatten().collect()
+}

@@ -1,0 +1,10 @@
+//! `postrider dev`: everything in one process, with nothing else running.
+
+mod tour;
+
+use crate::support::Test;
+
+/// Every test.
+pub fn tests() -> Vec<Test> {
+    tour::tests()
+}

@@ -1,0 +1,46 @@
+//! A second process joins and leaves while events flow.
+
+use serde_json::json;
+
+use super::stream::Stream;
+use crate::support::{Context, Deployment, Hook, Test, tests};
+
+pub fn tests() -> Vec<Test> {
+    tests![a_process_that_joins_and_leaves_under_load_loses_nothing]
+}
+
+const PER_SECOND: u32 = 60;
+
+async fn a_process_that_joins_and_leaves_under_load_loses_nothing(context: Context) {
+    let deployment = Deployment::start(&context, "rebalance").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    // Several endpoints, so that both processes have something to send.
+    let mut hooks = Vec::new();
+    for number in 0..6 {
+        hooks.push(Hook::create(&tenant, &receiver, &format!("/{number}"), json!({})).await);
+    }
+    deployment.synced().await;
+
+    let stream = Stream::start(&deployment, &tenant, PER_SECOND);
+    hooks[0].wait_for(60).await;
+    let mut second = deployment.serve(&["--roles", "api,matcher,dispatcher,retrier"]);
+    second.ready().await;
+    // It takes part: it makes attempts of its own.
+    postrider_testkit::eventually(crate::support::LIMIT, "the second process to send", async || {
+        (second.metric("postrider_attempts_total").await? > 20.0).then_some(())
+    })
+    .await;
+    assert!(second.terminate().await.success());
+    hooks[0].wait_for(hooks[0].count() + 60).await;
+
+    let ledger = stream.compare(&receiver, "/0").await;
+    println!("rebalance: {} events, {} repeated", ledger.written, ledger.duplicates());
+    for (number, hook) in hooks.iter().enumerate() {
+        hook.wait_for(ledger.written).await;
+        let path = format!("/{number}");
+        assert_eq!(receiver.webhook_ids(&path).len(), ledger.written, "{path} has every event");
+        let repeated = hook.count() - ledger.written;
+        assert!(repeated <= 60, "{path}: a rebalance repeated {repeated} deliveries");
+    }
+}

@@ -1,0 +1,40 @@
+//! End to end: the `postrider` binary on a real Kafka, a real Postgres and real HTTP.
+//!
+//! Folders are named after features. Every test has topics and a database of its own and runs beside the others; it
+//! waits for conditions with a deadline and asserts on what a user sees.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod api;
+mod delivering;
+mod dev;
+mod directory;
+mod egress;
+mod faults;
+mod isolation;
+mod log;
+mod matching;
+mod publishing;
+mod speed;
+mod start;
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let tests = [
+        speed::tests(),
+        faults::tests(),
+        delivering::tests(),
+        isolation::tests(),
+        directory::tests(),
+        egress::tests(),
+        publishing::tests(),
+        matching::tests(),
+        log::tests(),
+        api::tests(),
+        start::tests(),
+        dev::tests(),
+    ];
+    support::run(tests.into_iter().flatten().collect())
+}

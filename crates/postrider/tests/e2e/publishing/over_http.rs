@@ -1,0 +1,55 @@
+//! Events published through the API.
+
+use postrider_testkit::ApiClient;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Context, Deployment, Hook, LIMIT, Test, tests};
+
+pub fn tests() -> Vec<Test> {
+    tests![a_published_event_stands_in_kafka_and_arrives_to_the_byte]
+}
+
+async fn post_raw(api: &ApiClient, body: String) -> (StatusCode, Value) {
+    let request = api.request(Method::POST, "/v1/events").header("content-type", "application/json").body(body);
+    let answer = request.send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+async fn a_published_event_stands_in_kafka_and_arrives_to_the_byte(context: Context) {
+    let deployment = Deployment::start(&context, "http").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/orders", json!({})).await;
+    deployment.synced().await;
+
+    let data = r#"{"total":1.10,"huge":1e400,  "z":1,"a":[9007199254740993]}"#;
+    let body =
+        format!(r#"{{"type":"order.paid","id":"ord-1","subject":"ord","time":"2026-01-31T12:00:00Z","data":{data}}}"#);
+    let (status, accepted) = post_raw(&tenant.api, body.clone()).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    assert_eq!(accepted["id"], "ord-1");
+
+    // 202 means that it stands where the answer says.
+    let topic = deployment.read(&deployment.topics.events());
+    let records = topic.wait_for(1, LIMIT, |_| true).await;
+    assert_eq!(accepted["topic"], *records[0].topic);
+    assert_eq!(accepted["partition"], records[0].partition);
+    assert_eq!(accepted["offset"], records[0].offset);
+    assert_eq!(records[0].headers.get_str("ce_tenant"), Some(tenant.id.as_str()));
+
+    let received = hook.wait_for(1).await;
+    let envelope = format!(r#"{{"type":"order.paid","timestamp":"2026-01-31T12:00:00.000Z","data":{data}}}"#);
+    assert_eq!(received[0].body, envelope.as_bytes());
+
+    // Publishing it again, as after a time-out, leads to the same webhook-id.
+    assert_eq!(post_raw(&tenant.api, body).await.0, StatusCode::ACCEPTED);
+    let received = hook.wait_for(2).await;
+    assert_eq!(received[0].webhook_id(), received[1].webhook_id());
+
+    // An event without an id gets one.
+    let made = tenant.publish(&json!({"type": "order.paid", "data": null})).await;
+    assert!(made["id"].as_str().unwrap().starts_with("evt_"), "{made}");
+    let received = hook.wait_for(3).await;
+    assert_ne!(received[0].webhook_id(), received[2].webhook_id());
+}

@@ -1,0 +1,107 @@
+//! The servers of a run: one Kafka, one Postgres, one certificate authority.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postrider_kafka::{BrokerClock, KafkaConfig, Producer};
+use postrider_testkit::{KafkaCluster, LocalPostgres, TestCa, create_test_database};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// Started piece by piece, as tests ask for them.
+#[derive(Default)]
+pub struct Environment {
+    servers: OnceCell<Servers>,
+    authority: OnceCell<Authority>,
+    deployments: AtomicU32,
+}
+
+struct Servers {
+    kafka: KafkaCluster,
+    postgres: LocalPostgres,
+    producer: Producer,
+}
+
+struct Authority {
+    ca: TestCa,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Environment {
+    async fn servers(&self) -> &Servers {
+        let start = async || {
+            let (kafka, postgres) = tokio::join!(KafkaCluster::start(1), LocalPostgres::start(None));
+            let kafka = kafka.expect("Kafka starts");
+            let producer = Producer::new(&client(&kafka.bootstrap_servers()), BrokerClock::new(true)).unwrap();
+            Servers { kafka, postgres: postgres.expect("Postgres starts"), producer }
+        };
+        self.servers.get_or_init(start).await
+    }
+
+    async fn authority(&self) -> &Authority {
+        let make = async || {
+            let ca = TestCa::generate().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("ca.pem");
+            std::fs::write(&file, ca.ca_pem()).unwrap();
+            Authority { ca, file, _folder: folder }
+        };
+        self.authority.get_or_init(make).await
+    }
+
+    /// The brokers' addresses.
+    pub async fn bootstrap_servers(&self) -> String {
+        self.servers().await.kafka.bootstrap_servers()
+    }
+
+    /// How a Kafka client of a test reaches the brokers.
+    pub async fn kafka(&self) -> KafkaConfig {
+        client(&self.bootstrap_servers().await)
+    }
+
+    /// A producer, as a user's service would have one.
+    pub async fn producer(&self) -> Producer {
+        self.servers().await.producer.clone()
+    }
+
+    /// The URL of a new, empty database.
+    pub async fn database(&self) -> String {
+        create_test_database(&self.servers().await.postgres).await.expect("a database is made")
+    }
+
+    /// Signs the receivers' certificates.
+    pub async fn ca(&self) -> &TestCa {
+        &self.authority().await.ca
+    }
+
+    /// The file of the authority's own certificate.
+    pub async fn ca_file(&self) -> PathBuf {
+        self.authority().await.file.clone()
+    }
+
+    /// A topic prefix that no other deployment of this run has.
+    pub fn prefix(&self, name: &str) -> String {
+        format!("{name}-{}", self.deployments.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Stops what was started.
+    pub async fn stop(self) {
+        let Some(Servers { kafka, mut postgres, producer }) = self.servers.into_inner() else { return };
+        drop(producer);
+        let (kafka, postgres) = tokio::join!(kafka.stop(), postgres.stop());
+        kafka.expect("Kafka stops");
+        postgres.expect("Postgres stops");
+    }
+}
+
+fn client(bootstrap_servers: &str) -> KafkaConfig {
+    KafkaConfig {
+        bootstrap_servers: bootstrap_servers.to_owned(),
+        properties: BTreeMap::new(),
+        client_id: "e2e".to_owned(),
+        instance_id: None,
+        embedded: false,
+    }
+}

@@ -1,0 +1,27 @@
+//! What the tests stand on.
+
+mod avro;
+mod command;
+mod deployment;
+mod environment;
+mod events;
+mod harness;
+mod hook;
+mod settings;
+mod tenant;
+mod topic;
+
+pub use avro::{canonical_fingerprint, hex};
+pub use command::postrider;
+pub use deployment::{Deployment, binary};
+pub use environment::Environment;
+pub use events::{event, record};
+pub use harness::{Context, Test, run};
+pub(crate) use harness::tests;
+pub use hook::Hook;
+pub use settings::Settings;
+pub use tenant::Tenant;
+pub use topic::TopicReader;
+
+/// How long a condition may take to come about that is there within a second or two on an idle machine.
+pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(40);
