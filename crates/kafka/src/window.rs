@@ -145,6 +145,11 @@ impl SharedWindow {
         self.0.lock().outstanding
     }
 
+    /// Whether the assignment that the window belonged to has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
     /// Ends the assignment that the window belonged to.
     pub(crate) fn close(&self) {
         self.0.lock().closed = true;

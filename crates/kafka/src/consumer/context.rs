@@ -7,7 +7,7 @@ use rdkafka::{
     ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::{KafkaError, KafkaResult},
+    error::KafkaError,
     types::RDKafkaRespErr,
 };
 
@@ -53,6 +53,12 @@ impl Context {
         std::mem::replace(&mut *told, Told { closing, ..Told::default() })
     }
 
+    /// A commit of `list` has ended.
+    pub(super) fn committed(&self, list: &TopicPartitionList, succeeded: bool) {
+        let mut told = self.told.lock();
+        told.commits.extend(partitions(list).into_iter().map(|partition| (partition, succeeded)));
+    }
+
     /// From here on revokes are agreed to at once: the consumer is being dropped.
     pub(super) fn close(&self) {
         self.told.lock().closing = true;
@@ -89,14 +95,6 @@ impl ConsumerContext for Context {
                 // Nothing of ours is running any more; an error here means it was not assigned.
                 let _ = consumer.incremental_unassign(list).or_else(|_| consumer.unassign());
             }
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let mut told = self.told.lock();
-        for element in offsets.elements() {
-            let succeeded = result.is_ok() && element.error().is_ok();
-            told.commits.insert((element.topic().to_owned(), element.partition()), succeeded);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The stage consumer: a group member whose poll thread never blocks.
 
+mod committer;
 mod context;
 mod poll_thread;
 mod positions;

@@ -4,12 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 use super::{
+    committer::Committer,
     context::{Context, Rebalance, TopicPartition},
     positions::{self, Start},
     slot::Slot,
@@ -23,9 +24,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(2);
 /// How long a poll may wait while nothing is in flight: also how late a command or a stop is noticed.
 const IDLE_POLL: Duration = Duration::from_millis(50);
 const BUSY_POLL: Duration = Duration::from_millis(5);
-/// A commit without an answer for this long is given up and made again.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the last commits of a stopping process may take.
+/// How long the last commit of a partition that is given up may take after its drain.
 const FINAL_COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,6 +38,7 @@ enum Command {
 
 pub(super) struct PollThread {
     consumer: Arc<BaseConsumer<Context>>,
+    committer: Committer,
     config: StageConfig,
     shutdown: Shutdown,
     new_partitions: mpsc::UnboundedSender<PartitionStream>,
@@ -46,8 +46,8 @@ pub(super) struct PollThread {
     /// Assigned by the group, waiting for their positions.
     beginning: Vec<TopicPartition>,
     commands: (std::sync::mpsc::Sender<Command>, std::sync::mpsc::Receiver<Command>),
-    /// When the commit that is in flight was sent.
-    committing_since: Option<Instant>,
+    /// Whether a commit is in flight.
+    committing: bool,
     next_commit: Instant,
     stopping: bool,
 }
@@ -55,19 +55,21 @@ pub(super) struct PollThread {
 impl PollThread {
     pub(super) fn new(
         consumer: Arc<BaseConsumer<Context>>,
+        committer: Committer,
         config: StageConfig,
         shutdown: Shutdown,
         new_partitions: mpsc::UnboundedSender<PartitionStream>,
     ) -> Self {
         Self {
             consumer,
+            committer,
             config,
             shutdown,
             new_partitions,
             slots: HashMap::new(),
             beginning: Vec::new(),
             commands: std::sync::mpsc::channel(),
-            committing_since: None,
+            committing: false,
             next_commit: Instant::now(),
             stopping: false,
         }
@@ -98,13 +100,14 @@ impl PollThread {
                 break;
             }
         }
-        self.leave();
+        // Leaves the group. Nothing is assigned to a stage any more.
+        self.consumer.context().close();
     }
 
     /// How long the next poll may wait.
     fn pace(&self) -> Duration {
         let busy = self.all_slots().any(|slot| slot.paused || slot.drain_until.is_some() || slot.window.span() > 0);
-        if busy || self.committing_since.is_some() { BUSY_POLL } else { IDLE_POLL }
+        if busy || self.committing { BUSY_POLL } else { IDLE_POLL }
     }
 
     fn all_slots(&self) -> impl Iterator<Item = &Slot> {
@@ -135,7 +138,7 @@ impl PollThread {
     fn listen(&mut self, runtime: &Handle, now: Instant) {
         let told = self.consumer.context().take();
         if !told.commits.is_empty() {
-            self.committing_since = None;
+            self.committing = false;
         }
         for ((topic, partition), succeeded) in told.commits {
             if !succeeded && let Some(slot) = self.slot_mut(&topic, partition) {
@@ -262,36 +265,27 @@ impl PollThread {
         self.slots.values_mut().flat_map(HashMap::values_mut).for_each(|slot| slot.stop(deadline));
     }
 
-    /// Commits and gives up the partitions whose drain is over.
+    /// Gives up the partitions whose drain is over, once what they settled is committed.
     fn finish_drains(&mut self, now: Instant) {
         let mut drained = TopicPartitionList::new();
-        let mut last_commit = TopicPartitionList::new();
         for (topic, partitions) in &mut self.slots {
             partitions.retain(|partition, slot| {
-                if !slot.drained(now) {
-                    return true;
+                let committed = slot.dirty().is_none() && !self.committing;
+                let over = slot.drained(now) && (committed || slot.given_up(now, FINAL_COMMIT_TIMEOUT));
+                if over {
+                    drained.add_partition(topic, *partition);
                 }
-                drained.add_partition(topic, *partition);
-                if let Some((offset, metadata)) = slot.dirty() {
-                    add(&mut last_commit, topic, *partition, offset, &metadata.to_string());
-                }
-                false
+                !over
             });
         }
         self.slots.retain(|_, partitions| !partitions.is_empty());
-        if drained.count() == 0 {
-            return;
+        if drained.count() > 0 {
+            self.answer_revoke(&drained);
         }
-        if last_commit.count() > 0 && !self.consumer.assignment_lost() {
-            // In the order of the queue to the coordinator, so before the un-assign below.
-            self.send_commit(&last_commit, now);
-        }
-        self.answer_revoke(&drained);
     }
 
     fn commit_if_due(&mut self, now: Instant) {
-        let waiting = self.committing_since.is_some_and(|since| now < since + COMMIT_TIMEOUT);
-        if now < self.next_commit || waiting || self.consumer.assignment_lost() {
+        if now < self.next_commit || self.committing || self.consumer.assignment_lost() {
             return;
         }
         self.next_commit = now + COMMIT_INTERVAL;
@@ -305,14 +299,8 @@ impl PollThread {
             }
         }
         if list.count() > 0 {
-            self.send_commit(&list, now);
-        }
-    }
-
-    fn send_commit(&mut self, list: &TopicPartitionList, now: Instant) {
-        match self.consumer.commit(list, CommitMode::Async) {
-            Ok(()) => self.committing_since = Some(now),
-            Err(error) => tracing::warn!(%error, group = self.config.group, "a commit could not be sent"),
+            self.committing = true;
+            self.committer.commit(list);
         }
     }
 
@@ -354,19 +342,6 @@ impl PollThread {
         if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(offset), Duration::ZERO) {
             tracing::error!(%error, topic, partition, "the position can't be set");
         }
-    }
-
-    /// Waits for the last commits, then leaves the group. Nothing is assigned to a stage any more.
-    fn leave(mut self) {
-        let until = Instant::now() + FINAL_COMMIT_TIMEOUT;
-        while self.committing_since.is_some() && Instant::now() < until {
-            // Records are not handed to anybody and not settled: whoever comes next reads them.
-            drop(self.consumer.poll(BUSY_POLL));
-            if !self.consumer.context().take().commits.is_empty() {
-                self.committing_since = None;
-            }
-        }
-        self.consumer.context().close();
     }
 }
 

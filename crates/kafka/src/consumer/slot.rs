@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
@@ -126,6 +127,11 @@ impl Slot {
         }
         now >= until || self.window.outstanding() == 0
     }
+
+    /// Whether the last commit has had `patience` after the drain, or has nobody to go to.
+    pub(super) fn given_up(&self, now: Instant, patience: Duration) -> bool {
+        self.window.is_closed() || self.drain_until.is_some_and(|until| now >= until + patience)
+    }
 }
 
 impl Drop for Slot {
@@ -179,10 +185,10 @@ mod tests {
         slot.take(record(1, 1));
         let in_flight = stream.next().await;
         let aborted = stream.aborted();
-        slot.stop(now + std::time::Duration::from_secs(3));
+        slot.stop(now + Duration::from_secs(3));
         assert!(stream.next().await.is_none());
         assert!(!slot.drained(now));
-        assert!(slot.drained(now + std::time::Duration::from_secs(3)) && aborted.is_cancelled());
+        assert!(slot.drained(now + Duration::from_secs(3)) && aborted.is_cancelled());
         drop(in_flight);
         assert!(slot.drained(now));
     }

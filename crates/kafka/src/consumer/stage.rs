@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{context::Context, poll_thread::PollThread, positions::Positions, stream::PartitionStream};
+use super::{
+    committer::Committer, context::Context, poll_thread::PollThread, positions::Positions, stream::PartitionStream,
+};
 use crate::{FetchSize, KafkaConfig, Shutdown};
 
 /// What a stage reads, and how.
@@ -62,7 +64,10 @@ impl StageConsumer {
         let (new_partitions, partitions) = mpsc::unbounded_channel();
         let (on_closed, closed) = oneshot::channel();
         let name = format!("poll {}", config.group);
-        let thread = PollThread::new(Arc::new(consumer), config, shutdown, new_partitions);
+        let consumer = Arc::new(consumer);
+        let committer = Committer::start(consumer.clone(), &config.group)
+            .map_err(|error| format!("can't start a thread for commits: {error}"))?;
+        let thread = PollThread::new(consumer, committer, config, shutdown, new_partitions);
         let runtime = tokio::runtime::Handle::current();
         let spawned = std::thread::Builder::new().name(name.clone()).spawn(move || {
             thread.run(&runtime);
