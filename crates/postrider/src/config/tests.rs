@@ -204,3 +204,24 @@ fn every_key_is_in_the_readme() {
     let missing: Vec<_> = keys.into_iter().filter(|key| !readme.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "README.md's configuration table lacks {missing:?}");
 }
+
+#[test]
+fn every_default_in_the_readme_is_the_default() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = fs::read_to_string(readme).expect("the repository has a README.md");
+    let keys = every_key();
+    let mut checked = 0;
+    for line in readme.lines() {
+        let [_, key, default, ..] = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect::<Vec<_>>()[..]
+        else {
+            continue;
+        };
+        if default.is_empty() || key.starts_with("sources.") || !keys.iter().any(|known| known == key) {
+            continue;
+        }
+        let config = toml::from_str::<Config>(&format!("{key} = {default}")).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()), "README.md: {key} = {default}");
+        checked += 1;
+    }
+    assert!(checked > 15, "the configuration table has {checked} defaults");
+}

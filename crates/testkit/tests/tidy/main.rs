@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 mod code;
+mod documents;
 
 const MOST_FILE_LINES: usize = 450;
 const MOST_FUNCTION_LINES: usize = 80;
@@ -200,6 +201,19 @@ fn schemas_are_used() {
     });
     let problems: Vec<String> =
         unused.map(|schema| format!("{}:1: no source names it; use it or remove it", schema.display())).collect();
+    report(&problems);
+}
+
+#[test]
+fn documents_name_what_exists() {
+    let is_rust = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "rs");
+    let sources: String = files().iter().filter(|file| is_rust(file)).map(|file| read(&root().join(file))).collect();
+    let mut problems = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        for (line, text) in documents::missing(&read(&root().join(document)), &root(), &sources) {
+            problems.push(format!("{document}:{line}: there is no `{text}`; name what there is"));
+        }
+    }
     report(&problems);
 }
 
