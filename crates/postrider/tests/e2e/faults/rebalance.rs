@@ -1,9 +1,10 @@
 //! A second process joins and leaves while events flow.
 
+use postrider_testkit::eventually;
 use serde_json::json;
 
 use super::stream::Stream;
-use crate::support::{Context, Deployment, Hook, Test, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Test, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![a_process_that_joins_and_leaves_under_load_loses_nothing]
@@ -27,7 +28,7 @@ async fn a_process_that_joins_and_leaves_under_load_loses_nothing(context: Conte
     let mut second = deployment.serve(&["--roles", "api,matcher,dispatcher,retrier"]);
     second.ready().await;
     // It takes part: it makes attempts of its own.
-    postrider_testkit::eventually(crate::support::LIMIT, "the second process to send", async || {
+    eventually(LIMIT, "the second process to send", async || {
         (second.metric("postrider_attempts_total").await? > 20.0).then_some(())
     })
     .await;
@@ -37,10 +38,13 @@ async fn a_process_that_joins_and_leaves_under_load_loses_nothing(context: Conte
     let ledger = stream.compare(&receiver, "/0").await;
     println!("rebalance: {} events, {} repeated", ledger.written, ledger.duplicates());
     for (number, hook) in hooks.iter().enumerate() {
-        hook.wait_for(ledger.written).await;
         let path = format!("/{number}");
-        assert_eq!(receiver.webhook_ids(&path).len(), ledger.written, "{path} has every event");
+        eventually(LIMIT, &format!("{path} to have every event"), async || {
+            (receiver.webhook_ids(&path).len() == ledger.written).then_some(())
+        })
+        .await;
+        // What was completed above the oldest delivery that a process had not begun is repeated by the next owner.
         let repeated = hook.count() - ledger.written;
-        assert!(repeated <= 60, "{path}: a rebalance repeated {repeated} deliveries");
+        assert!(repeated < ledger.written / 2, "{path}: two rebalances repeated {repeated} of {}", ledger.written);
     }
 }

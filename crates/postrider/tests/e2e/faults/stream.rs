@@ -1,8 +1,10 @@
 //! A steady stream of events, and the ledger that holds what was produced against what was received.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use postrider_testkit::{Receiver, Verdict, compare};
+use postrider_testkit::{Receiver, Verdict, compare, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -13,14 +15,15 @@ use crate::support::{Deployment, LIMIT, Tenant, event};
 /// Writes events `0`, `1`, … until it is stopped.
 pub struct Stream {
     stop: CancellationToken,
+    count: Arc<AtomicUsize>,
     written: JoinHandle<Vec<String>>,
 }
 
 impl Stream {
     /// Starts to write, so many a second.
     pub fn start(deployment: &Deployment, tenant: &Tenant, per_second: u32) -> Self {
-        let stop = CancellationToken::new();
-        let (producer, stopped) = (deployment.producer(), stop.clone());
+        let (stop, count) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let (producer, stopped, so_far) = (deployment.producer(), stop.clone(), Arc::clone(&count));
         let template = event(deployment, tenant, "template", "order.created", &Value::Null);
         let tenant = tenant.id.clone();
         let written = tokio::spawn(async move {
@@ -34,10 +37,20 @@ impl Stream {
                 record.value = Some(value.to_string().into());
                 producer.send(&record).await.unwrap();
                 written.push(id);
+                so_far.store(written.len(), Ordering::Relaxed);
             }
             written
         });
-        Self { stop, written }
+        Self { stop, count, written }
+    }
+
+    /// Waits until what is received follows closely on what is written.
+    pub async fn caught_up(&self, receiver: &Receiver, path: &str) {
+        eventually(LIMIT, "the deliveries to catch up", async || {
+            let written = self.count.load(Ordering::Relaxed);
+            (receiver.webhook_ids(path).len() + 10 >= written).then_some(())
+        })
+        .await;
     }
 
     /// Stops, and waits until everything that was written has been received at `path`; answers the comparison.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use crate::support::{Context, Deployment, Hook, LIMIT, Test, tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![a_published_event_stands_in_kafka_and_arrives_to_the_byte]
+    tests![
+        a_published_event_stands_in_kafka_and_arrives_to_the_byte,
+        data_that_nests_very_deep_is_delivered_and_matches_no_filter,
+    ]
 }
 
 async fn post_raw(api: &ApiClient, body: String) -> (StatusCode, Value) {
@@ -52,4 +55,27 @@ async fn a_published_event_stands_in_kafka_and_arrives_to_the_byte(context: Cont
     assert!(made["id"].as_str().unwrap().starts_with("evt_"), "{made}");
     let received = hook.wait_for(3).await;
     assert_ne!(received[0].webhook_id(), received[2].webhook_id());
+}
+
+async fn data_that_nests_very_deep_is_delivered_and_matches_no_filter(context: Context) {
+    let deployment = Deployment::start(&context, "deep").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let all = Hook::create(&tenant, &receiver, "/all", json!({})).await;
+    let filter = json!({"field": "data.total", "operator": "equals", "value": 2});
+    let filtered = json!({"subscriptions": [{"event_types": ["*"], "filter": filter}]});
+    let filtered = Hook::create(&tenant, &receiver, "/filtered", filtered).await;
+    deployment.synced().await;
+
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let (status, accepted) = post_raw(&tenant.api, format!(r#"{{"type":"deep","data":{deep}}}"#)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    let received = all.wait_for(1).await;
+    let body = std::str::from_utf8(&received[0].body).unwrap();
+    assert!(body.ends_with(&format!(r#""data":{deep}}}"#)), "the data was changed");
+    // The process goes on, and so does whoever filters.
+    tenant.publish(&json!({"type": "flat", "data": {"total": 2}})).await;
+    all.wait_for(2).await;
+    filtered.wait_for(1).await;
+    assert_eq!(filtered.data(), [json!({"total": 2})]);
 }

@@ -14,7 +14,7 @@ const KEPT_BYTES: usize = 900 * 1024;
 
 async fn what_is_not_an_event_is_rejected_with_its_reason_and_bytes_and_the_rest_goes_on(context: Context) {
     // One partition: whatever is good comes after what is bad.
-    let mut deployment = Deployment::with(&context, "rejected", "[topics]\npartitions = 1").await;
+    let deployment = Deployment::with(&context, "rejected", "[topics]\npartitions = 1").await;
     let tenant = deployment.tenant().await;
     let receiver = deployment.receiver().await;
     let hook = Hook::create(&tenant, &receiver, "/orders", json!({})).await;
@@ -60,7 +60,7 @@ async fn what_is_not_an_event_is_rejected_with_its_reason_and_bytes_and_the_rest
         assert_eq!(kept, &value.as_bytes()[..value.len().min(KEPT_BYTES)], "{reason}");
         assert_eq!(header("pr-truncated") == "true", value.len() > KEPT_BYTES, "{reason}");
     }
-    let counted = deployment.service().metric("postrider_rejected_total").await;
+    let counted = deployment.metric("postrider_rejected_total").await;
     #[expect(clippy::cast_precision_loss, reason = "eight")]
     let expected = bad.len() as f64;
     assert_eq!(counted, Some(expected), "each is counted");

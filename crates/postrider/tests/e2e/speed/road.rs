@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use postrider_domain::Timestamp;
-use postrider_testkit::Received;
+use postrider_kafka::Outgoing;
+use postrider_testkit::{Received, Receiver};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -22,28 +23,32 @@ const ENDPOINTS: usize = 5;
 const LATE: Duration = Duration::from_secs(3);
 
 async fn a_debug_build_holds_500_deliveries_a_second(context: Context) {
-    let deployment = Deployment::start(&context, "speed").await;
+    // Without TLS: in a debug build, both of its ends would cost more than everything else.
+    let deployment = Deployment::with(&context, "speed", "[egress]\nallow_http = true").await;
     let tenant = deployment.tenant().await;
-    let receiver = deployment.receiver().await;
+    let receiver = Receiver::start().await.unwrap();
     let mut hooks = Vec::new();
     for number in 0..ENDPOINTS {
         let only = json!({"event_types": [format!("order.{number}")]});
         hooks.push(Hook::create(&tenant, &receiver, &format!("/{number}"), only).await);
     }
     deployment.synced().await;
-
+    // Connections are made and groups have formed: what is measured is the road, not its opening.
     let topic = deployment.topics.events();
+    for (number, hook) in hooks.iter().enumerate() {
+        let value = json!({"type": format!("order.{number}"), "tenant": tenant.id, "data": {"number": -1}});
+        deployment.write(&record(&topic, "warm-up", value.to_string(), &[])).await;
+        hook.wait_for(1).await;
+    }
+
+    let records: Vec<Outgoing> = (0..EVENTS).map(|number| numbered(&topic, &tenant.id, number)).collect();
+    let cpu_before = deployment.cpu_time();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     let mut sends = JoinSet::new();
     let mut written: HashMap<u64, Timestamp> = HashMap::new();
     let begun = postrider_control::clock::now();
-    for number in 0..EVENTS {
+    for (number, record) in records.into_iter().enumerate() {
         pace.tick().await;
-        let id = number.to_string();
-        let event_type = format!("order.{}", number % ENDPOINTS);
-        let value =
-            json!({"id": id, "type": event_type, "tenant": tenant.id, "data": {"number": number, "total": 1.10}});
-        let record = record(&topic, &id, value.to_string(), &[]);
         let producer = deployment.producer();
         written.insert(number as u64, postrider_control::clock::now());
         sends.spawn(async move { producer.send(&record).await.unwrap() });
@@ -53,23 +58,33 @@ async fn a_debug_build_holds_500_deliveries_a_second(context: Context) {
 
     let mut latencies = Vec::with_capacity(EVENTS);
     for hook in &hooks {
-        let received = hook.wait_for(EVENTS / ENDPOINTS).await;
-        assert_eq!(received.len(), EVENTS / ENDPOINTS, "each once");
-        for request in &received {
-            assert!(request.at.since(ended) < LATE, "it came {:?} after the last was written", request.at.since(ended));
+        let received = hook.wait_for(EVENTS / ENDPOINTS + 1).await;
+        assert_eq!(received.len(), EVENTS / ENDPOINTS + 1, "each once");
+        for request in &received[1..] {
             latencies.push(request.at.since(written[&number_of(request)]));
         }
     }
     latencies.sort_unstable();
+    let late = hooks.iter().flat_map(Hook::received).map(|request| request.at.since(ended)).max().unwrap_or_default();
+    let parked = deployment.metric("postrider_parked_total").await.unwrap_or(0.0);
+    let cpu = (deployment.cpu_time() - cpu_before) / u32::try_from(EVENTS).unwrap();
     let percentile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
     println!(
-        "speed: {EVENTS} events written in {:?}; write to receipt p50 {:?}, p99 {:?}, worst {:?}",
+        "speed: {EVENTS} events written in {:?}; write to receipt p50 {:?}, p99 {:?}, worst {:?}; the last came {late:?} late; {parked} parked; {cpu:?} of CPU each",
         ended.since(begun),
         percentile(50),
         percentile(99),
         percentile(100),
     );
+    assert!(late < LATE, "the last delivery came {late:?} after the last event was written");
     assert!(ended.since(begun) < Duration::from_secs(12), "the test itself could not write 500 events a second");
+}
+
+fn numbered(topic: &str, tenant: &str, number: usize) -> Outgoing {
+    let id = number.to_string();
+    let event_type = format!("order.{}", number % ENDPOINTS);
+    let value = json!({"id": id, "type": event_type, "tenant": tenant, "data": {"number": number, "total": 1.10}});
+    record(topic, &id, value.to_string(), &[])
 }
 
 fn number_of(request: &Received) -> u64 {

@@ -172,6 +172,21 @@ impl Deployment {
         relay_state::get(&mut connection).await.unwrap().version
     }
 
+    /// A metric of the process, as [`Service::metric`].
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        self.service.as_ref().expect("the process was started").metric(name).await
+    }
+
+    /// The CPU time that the process has used.
+    pub fn cpu_time(&self) -> Duration {
+        const TICKS_PER_SECOND: u32 = 100;
+        let pid = self.service.as_ref().expect("the process was started").process.pid();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // After the name, which may have spaces in it: utime and stime are fields 14 and 15.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        Duration::from_secs(fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum()) / TICKS_PER_SECOND
+    }
+
     /// A receiver that speaks TLS, known to the deployment.
     pub async fn receiver(&self) -> Receiver {
         self.receiver_named(&[]).await
@@ -241,7 +256,6 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        if true {eprintln!("SVC {}\n{}", self.process.pid(), self.process.output());}
         if std::thread::panicking() {
             let output = self.process.output();
             let lines: Vec<&str> = output.lines().collect();

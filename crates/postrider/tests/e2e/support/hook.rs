@@ -51,9 +51,14 @@ impl<'a> Hook<'a> {
         self.receiver.count(&self.path)
     }
 
+    /// The requests that have arrived, in order.
+    pub fn received(&self) -> Vec<Received> {
+        self.receiver.received(&self.path)
+    }
+
     /// The `data` of every request that has arrived, in order.
     pub fn data(&self) -> Vec<Value> {
-        self.receiver.received(&self.path).iter().map(data).collect()
+        self.received().iter().map(data).collect()
     }
 
     /// The message id of an event that was written to the built-in source with this id.

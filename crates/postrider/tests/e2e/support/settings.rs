@@ -9,7 +9,7 @@ use toml::{Table, Value};
 pub struct Settings(Table);
 
 impl Settings {
-    /// Few partitions, short tiers, this machine's receivers allowed.
+    /// Few partitions, tiers so short that parking is too, this machine's receivers allowed.
     pub fn new(bootstrap_servers: &str, prefix: &str, postgres: &str, master_keys: &str, ca_file: &Path) -> Self {
         let text = format!(
             r#"
@@ -29,7 +29,7 @@ impl Settings {
             allowed_networks = ["127.0.0.0/8", "::1/128"]
             ca_file = "{}"
             [retry]
-            tiers = ["1s", "2s", "5s", "30s"]
+            tiers = ["1s", "2s", "5s"]
             [shutdown]
             drain = "5s"
             [log]
