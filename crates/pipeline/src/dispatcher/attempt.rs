@@ -25,30 +25,23 @@ pub(super) struct Attempts<S, C> {
     pub jitter: fn() -> Jitter,
 }
 
-/// Which slot of which lane is free again.
-#[derive(Debug, Clone)]
-pub(super) struct FreedSlot {
-    pub endpoint: EndpointId,
-    pub started: Instant,
-}
-
-/// A slot of a lane; told back when the request is over, however it ends.
+/// A slot of an endpoint's lane; told back when the request is over, however it ends.
 #[derive(Debug)]
 pub(super) struct LaneSlot {
-    slot: FreedSlot,
-    freed: mpsc::UnboundedSender<FreedSlot>,
+    endpoint: EndpointId,
+    freed: mpsc::UnboundedSender<EndpointId>,
 }
 
 impl LaneSlot {
-    pub(super) fn new(slot: FreedSlot, freed: mpsc::UnboundedSender<FreedSlot>) -> Self {
-        Self { slot, freed }
+    pub(super) fn new(endpoint: EndpointId, freed: mpsc::UnboundedSender<EndpointId>) -> Self {
+        Self { endpoint, freed }
     }
 }
 
 impl Drop for LaneSlot {
     fn drop(&mut self) {
         // The partition may have been given up.
-        let _ = self.freed.send(self.slot.clone());
+        let _ = self.freed.send(self.endpoint.clone());
     }
 }
 
@@ -62,12 +55,12 @@ impl<S: Sink, C: Courier> Attempts<S, C> {
         opened: Result<Arc<Opened>, Unusable>,
         slot: LaneSlot,
     ) -> Result<(), ProduceError> {
-        let started_at = self.clock.now();
+        let (started, started_at) = (Instant::now(), self.clock.now());
         let answer = match opened {
             Ok(opened) => self.courier.deliver(request(&job, &endpoint, &opened, started_at), started_at).await,
             Err(unusable) => Answer::failed(unusable.class, unusable.message),
         };
-        let timing = Timing { started_at, took: slot.slot.started.elapsed() };
+        let timing = Timing { started_at, took: started.elapsed() };
         drop(slot);
         record_metrics(&answer, timing);
         let (event, hand_off) =

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    attempt::{Attempts, FreedSlot, LaneSlot},
+    attempt::{Attempts, LaneSlot},
     job::{Job, NotAJob, decode},
     lane::{Admission, Lane, LaneLimits},
     opened::{Opened, Unusable},
@@ -86,7 +86,7 @@ pub(super) struct Partition<S, C> {
     stream: PartitionStream,
     lanes: HashMap<EndpointId, EndpointLane>,
     tasks: JoinSet<Result<(), ProduceError>>,
-    freed: (mpsc::UnboundedSender<FreedSlot>, mpsc::UnboundedReceiver<FreedSlot>),
+    freed: (mpsc::UnboundedSender<EndpointId>, mpsc::UnboundedReceiver<EndpointId>),
     /// Deliveries matched under a version that the directory has not reached, and until when they wait.
     behind: VecDeque<(Instant, Job)>,
     head: Option<Head>,
@@ -123,7 +123,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
-                Some(slot) = self.freed.1.recv() => self.finish(&slot.endpoint, slot.started),
+                Some(endpoint) = self.freed.1.recv() => self.finish(&endpoint),
                 Some(done) = self.tasks.join_next() => result_of(done)?,
                 () = tokio::time::sleep_until(wake) => if waiting { self.recheck() } else { self.sweep() },
                 inbound = stage::next(&self.shared.directory, &mut self.stream), if reading => match inbound {
@@ -227,9 +227,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 return;
             }
             let Some(entry) = self.lanes.get_mut(id) else { return };
-            let started = Instant::now();
-            let Some(job) = entry.lane.start_next(self.shared.limits, started) else { return };
-            let slot = LaneSlot::new(FreedSlot { endpoint: id.clone(), started }, self.freed.0.clone());
+            let Some(job) = entry.lane.start_next(self.shared.limits) else { return };
+            let slot = LaneSlot::new(id.clone(), self.freed.0.clone());
             // Looked up again: it may have been edited while the delivery waited.
             match self.shared.directory.lookup(id, job.routing.version) {
                 Lookup::Known(endpoint) if endpoint.enabled => {
@@ -244,9 +243,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
     }
 
-    fn finish(&mut self, id: &EndpointId, started: Instant) {
+    fn finish(&mut self, id: &EndpointId) {
         if let Some(entry) = self.lanes.get_mut(id) {
-            entry.lane.finish(started, Instant::now());
+            entry.lane.finish();
         }
         self.start(id);
         if matches!(&self.head, Some(Head::NoRoom(job)) if job.delivery.endpoint == *id) {

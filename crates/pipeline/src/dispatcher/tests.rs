@@ -280,6 +280,7 @@ async fn a_hanging_endpoint_parks_what_follows_and_its_neighbour_goes_on() {
     let mut bench = Bench::new(vec![endpoint("ep_slow", true), endpoint("ep_fast", true)]);
     bench.courier.answer("ep_slow.example", Duration::from_secs(50), 200);
     bench.deliver("ep_slow", bench.routing()).await;
+    bench.deliver("ep_slow", bench.routing()).await;
     pass(Duration::from_secs(3)).await;
     bench.deliver("ep_slow", bench.routing()).await;
     bench.deliver("ep_fast", bench.routing()).await;
