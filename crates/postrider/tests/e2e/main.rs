@@ -4,6 +4,7 @@
 //! waits for conditions with a deadline and asserts on what a user sees.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::similar_names, reason = "what a receiver has received")]
 
 mod api;
 mod delivering;
