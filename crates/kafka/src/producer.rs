@@ -149,7 +149,8 @@ impl Sink for Producer {
     }
 }
 
-fn to_kafka(record: &Outgoing) -> FutureRecord<'_, [u8], [u8]> {
+/// A record as the client takes it.
+pub(crate) fn to_kafka(record: &Outgoing) -> FutureRecord<'_, [u8], [u8]> {
     FutureRecord {
         topic: &record.topic,
         partition: record.partition,

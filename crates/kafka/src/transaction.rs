@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{FutureProducer, FutureRecord, Producer as _},
+    producer::{FutureProducer, Producer as _},
 };
 
-use crate::{KafkaConfig, Outgoing, client_log::LogContext};
+use crate::{KafkaConfig, Outgoing, client_log::LogContext, producer::to_kafka};
 
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -67,14 +67,7 @@ impl TransactionalProducer {
     async fn write(&self, records: &[Outgoing]) -> Result<(), TransactionError> {
         let mut acknowledgements = Vec::with_capacity(records.len());
         for record in records {
-            let queued = self.0.send_result(FutureRecord {
-                topic: &record.topic,
-                partition: record.partition,
-                payload: record.value.as_deref(),
-                key: Some(&*record.key),
-                timestamp: None,
-                headers: Some(record.headers.to_kafka()),
-            });
+            let queued = self.0.send_result(to_kafka(record));
             acknowledgements.push(queued.map_err(|(error, _)| classify(&error))?);
         }
         for acknowledgement in acknowledgements {

@@ -52,7 +52,7 @@ impl fmt::Display for Status {
                 write!(f, "the directory is incomplete: it should have {expected} entities and has {live}")
             }
             Self::Incomplete { expected: None, .. } => {
-                f.write_str("the directory has no marker yet: start a process with the role relay")
+                f.write_str("the directory has no marker yet: a process with the role relay publishes it")
             }
             Self::Working => f.write_str("the directory is complete"),
             Self::UnknownSchema(fingerprint) => {
@@ -114,6 +114,8 @@ impl State {
             (Some(Trouble::Shrunk), _) => Status::Shrunk,
             (Some(Trouble::EpochFell { had, found }), _) => Status::EpochFell { had, found },
             (None, None) => Status::Reading,
+            // What was missing has been read; whether that was all, its end will tell.
+            (None, Some(false)) if self.current.agrees() => Status::Reading,
             (None, Some(true)) => Status::Working,
             (None, Some(false)) => Status::Incomplete { live: self.current.live(), expected: self.current.expected() },
         }

@@ -142,11 +142,11 @@ pub struct RetrySection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DispatcherSection {
-    /// Deliveries that may wait in the lane of one endpoint; more are parked in a retry tier.
+    /// Deliveries that may wait in the lane of one endpoint; past it its partition waits, for `park_after` at most.
     pub max_queued_per_lane: NonZeroU32,
     /// Requests to one endpoint at the same time.
     pub lane_concurrency: NonZeroU32,
-    /// A delivery that would wait longer than this in its lane is parked.
+    /// While what waits longest in a lane has waited for more than this, whatever comes is parked in a retry tier.
     #[serde(with = "humantime_serde")]
     pub park_after: Duration,
     /// Memory for deliveries that wait in lanes, over all endpoints.

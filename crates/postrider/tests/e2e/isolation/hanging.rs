@@ -59,7 +59,7 @@ async fn a_full_lane_parks_without_spending_an_attempt_and_its_neighbour_goes_on
 
     // Once it answers again, everything arrives.
     receiver.behave("/hanging", Behaviour::Ok(200));
-    let deadline = Duration::from_secs(60);
+    let deadline = Duration::from_mins(1);
     let received = receiver.wait_for("/hanging", EVENTS, deadline).await;
     assert!(received.iter().all(|request| request.webhook_id().starts_with("msg_")));
     let delivered = tenant.deliveries(&format!("endpoint_id={}&status=delivered", hanging.id), EVENTS - 2).await;

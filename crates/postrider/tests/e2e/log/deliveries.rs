@@ -83,5 +83,5 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
 }
 
 fn urlencoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"))
 }

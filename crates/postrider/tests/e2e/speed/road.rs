@@ -67,7 +67,7 @@ async fn a_debug_build_holds_500_deliveries_a_second(context: Context) {
     latencies.sort_unstable();
     let late = hooks.iter().flat_map(Hook::received).map(|request| request.at.since(ended)).max().unwrap_or_default();
     let parked = deployment.metric("postrider_parked_total").await.unwrap_or(0.0);
-    let cpu = (deployment.cpu_time() - cpu_before) / u32::try_from(EVENTS).unwrap();
+    let cpu = deployment.cpu_time().saturating_sub(cpu_before) / u32::try_from(EVENTS).unwrap();
     let percentile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
     println!(
         "speed: {EVENTS} events written in {:?}; write to receipt p50 {:?}, p99 {:?}, worst {:?}; the last came {late:?} late; {parked} parked; {cpu:?} of CPU each",

@@ -9,13 +9,13 @@ pub fn canonical_fingerprint(schema: &Value) -> [u8; 8] {
     for (entry, byte) in table.iter_mut().zip(0u64..) {
         *entry = (0..8).fold(byte, |value, _| (value >> 1) ^ (EMPTY & 0u64.wrapping_sub(value & 1)));
     }
-    let fold = |value: u64, byte: u8| (value >> 8) ^ table[usize::from((value as u8) ^ byte)];
+    let fold = |value: u64, byte: u8| (value >> 8) ^ table[usize::from(value.to_le_bytes()[0] ^ byte)];
     canonical(schema).bytes().fold(EMPTY, fold).to_le_bytes()
 }
 
 /// Bytes as text.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// "Parsing Canonical Form", for schemas without namespaces: only what decoding depends on, in a fixed order.

@@ -16,7 +16,7 @@ use super::{Context, LIMIT, Settings, Tenant, TopicReader};
 
 /// How long a process may take to be ready: Kafka makes its topics, and a group whose last member was killed waits for
 /// that member's session to end.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of a process' log that are shown with a failure.
 const LOG_LINES: usize = 60;

@@ -19,7 +19,7 @@ use super::Environment;
 /// Tests at a time, unless the command line says otherwise. They wait more than they work.
 const TEST_THREADS: usize = 4;
 /// A test that takes longer than this has hung.
-const TEST_LIMIT: Duration = Duration::from_secs(180);
+const TEST_LIMIT: Duration = Duration::from_mins(3);
 
 type Body = Box<dyn FnOnce(Context) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
