@@ -65,10 +65,12 @@ impl Window {
         Self { base: -1, done: VecDeque::new() }
     }
 
-    /// Takes note of a record that was read; offsets between the last one and it are gaps.
+    /// Takes note of a record that was read; offsets between the last one and it are gaps. One below all that
+    /// is in doubt begins anew: the topic was made anew, and reading went back to its beginning.
     pub(crate) fn track(&mut self, offset: i64) {
-        if self.base < 0 {
+        if self.base < 0 || offset < self.base {
             self.base = offset;
+            self.done.clear();
         }
         let position = usize::try_from(offset - self.base).unwrap_or(0);
         if position < self.done.len() {
@@ -223,6 +225,17 @@ mod tests {
         window.close();
         late.settle();
         assert_eq!((window.committable().unwrap().0, window.outstanding()), (0, 0));
+    }
+
+    #[test]
+    fn a_topic_that_begins_anew_is_settled_from_its_beginning() {
+        let window = SharedWindow::new(CommitMetadata::default());
+        window.track(1_000).settle();
+        let (first, second) = (window.track(0), window.track(1));
+        second.settle();
+        assert_eq!(window.committable().unwrap().0, 0);
+        first.settle();
+        assert_eq!(window.committable().unwrap().0, 2);
     }
 
     #[test]
