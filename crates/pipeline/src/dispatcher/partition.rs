@@ -89,7 +89,9 @@ pub(super) struct Partition<S, C> {
     freed: (mpsc::UnboundedSender<EndpointId>, mpsc::UnboundedReceiver<EndpointId>),
     /// Deliveries matched under a version that the directory has not reached, and until when they wait.
     behind: VecDeque<(Instant, Job)>,
-    head: Option<Head>,
+    /// What can't be taken further yet: more than one only when a delivery that waited for the directory meets a full
+    /// lane.
+    heads: VecDeque<Head>,
     /// Whether a lane may hold deliveries only because too much is in doubt.
     gated: bool,
     next_recheck: Instant,
@@ -106,7 +108,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             // Unbounded, but holds at most one entry for each request in flight.
             freed: mpsc::unbounded_channel(),
             behind: VecDeque::new(),
-            head: None,
+            heads: VecDeque::new(),
             gated: false,
             next_recheck: Instant::now(),
             next_sweep: Instant::now() + SWEEP_INTERVAL,
@@ -117,7 +119,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) async fn run(mut self) -> Result<(), StageError> {
         let (stopped, aborted) = (self.stream.stopped(), self.stream.aborted());
         loop {
-            let reading = self.head.is_none() && self.tasks.len() < MAX_TASKS;
+            let reading = self.heads.is_empty() && self.tasks.len() < MAX_TASKS;
             let waiting = !reading || !self.behind.is_empty() || self.gated;
             let wake = if waiting { self.next_recheck } else { self.next_sweep };
             tokio::select! {
@@ -135,7 +137,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         // What was not begun is read again by the next owner.
         self.lanes.clear();
         self.behind.clear();
-        self.head = None;
+        self.heads.clear();
         loop {
             tokio::select! {
                 () = aborted.cancelled() => return Ok(()),
@@ -160,7 +162,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                     self.stream.partition(),
                     self.stream.topic()
                 ));
-                self.head = Some(Head::Unreadable(inbound, fingerprint));
+                self.heads.push_back(Head::Unreadable(inbound, fingerprint));
             }
             Err(NotAJob::Corrupt(message)) => {
                 let settler = self.shared.attempts.settler.clone();
@@ -187,7 +189,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if self.reserve_memory(&mut job) {
             self.behind.push_back((Instant::now() + DIRECTORY_PATIENCE, job));
         } else {
-            self.head = Some(Head::NoRoom(Box::new(job)));
+            self.heads.push_back(Head::NoRoom(Box::new(job)));
         }
     }
 
@@ -214,7 +216,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         lane.last_used = now;
         match lane.lane.admit(job, self.shared.limits, now) {
             Admission::Queued => self.start(&id),
-            Admission::Full(job) => self.head = Some(Head::NoRoom(Box::new(job))),
+            Admission::Full(job) => self.heads.push_back(Head::NoRoom(Box::new(job))),
             Admission::Park(job, wait) => self.park(job, ParkReason::LaneFull, wait),
         }
     }
@@ -248,14 +250,15 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             entry.lane.finish();
         }
         self.start(id);
-        if matches!(&self.head, Some(Head::NoRoom(job)) if job.delivery.endpoint == *id) {
-            self.retry_head();
+        let waits_for_it = |head: &Head| matches!(head, Head::NoRoom(job) if job.delivery.endpoint == *id);
+        if self.heads.iter().any(waits_for_it) {
+            self.retry_heads();
         }
     }
 
     /// Looks again at everything that waits for something other than a request's end.
     fn recheck(&mut self) {
-        self.retry_head();
+        self.retry_heads();
         for _ in 0..self.behind.len() {
             let Some((until, job)) = self.behind.pop_front() else { break };
             match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
@@ -280,17 +283,15 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.lanes.retain(|_, entry| !entry.lane.is_idle() || now < entry.last_used + SWEEP_INTERVAL);
     }
 
-    fn retry_head(&mut self) {
-        match self.head.take() {
-            None => {}
-            Some(Head::NoRoom(job)) => self.route(*job),
-            Some(Head::Unreadable(inbound, fingerprint)) => {
-                if self.shared.codec.knows(fingerprint) {
+    fn retry_heads(&mut self) {
+        for head in std::mem::take(&mut self.heads) {
+            match head {
+                Head::NoRoom(job) => self.route(*job),
+                Head::Unreadable(inbound, fingerprint) if self.shared.codec.knows(fingerprint) => {
                     self.shared.readiness.ready();
                     self.take(inbound);
-                } else {
-                    self.head = Some(Head::Unreadable(inbound, fingerprint));
                 }
+                unreadable @ Head::Unreadable(..) => self.heads.push_back(unreadable),
             }
         }
     }
