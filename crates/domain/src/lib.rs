@@ -9,6 +9,7 @@ pub mod egress;
 pub mod endpoint;
 pub mod envelope;
 pub mod event;
+pub mod failing;
 pub mod filter;
 pub mod ids;
 pub mod index;
