@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::{
         EndpointId, SecretId, SubscriptionId,
-        endpoint::{EndpointSecret, purpose},
+        endpoint::{EndpointSecret, EndpointSettings, purpose},
         filter::Filter,
         retry::{Exponential, RetryPolicy, Schedule},
         seal::{KeyRing, SealedAt},
@@ -134,6 +134,7 @@ mod tests {
             timeout_ms: 30_000,
             retry: RetryPolicy::new(Schedule::Exponential(exponential), Some(86_400)).unwrap(),
             secrets: vec![secret],
+            settings: EndpointSettings { paused: true, ..EndpointSettings::default() },
         }
     }
 

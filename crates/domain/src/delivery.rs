@@ -35,8 +35,20 @@ pub struct Delivery {
     pub source: SourceCoordinates,
     /// The media type of `body`.
     pub content_type: String,
+    /// Headers that were rendered with the body, sent with every attempt.
+    #[serde(default)]
+    pub headers: Vec<Header>,
     /// The bytes to send, rendered once.
     pub body: Bytes,
+}
+
+/// A header of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// Whether a delivery counts: a test send is tried once and leaves no trace in health, retries or the DLQ.
@@ -148,6 +160,8 @@ pub struct Routing {
     pub matched_at: Timestamp,
     /// The directory's version that it was matched under; none for test sends.
     pub version: Option<DirectoryVersion>,
+    /// How often it was sent ahead of its time on demand: what is left of an older generation is superseded.
+    pub generation: u32,
     /// W3C trace context, if the producer sent one.
     pub traceparent: Option<String>,
 }

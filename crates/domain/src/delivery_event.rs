@@ -22,6 +22,8 @@ pub struct DeliveryEvent {
     pub version: Option<DirectoryVersion>,
     /// Where the delivery stands in `postrider.held`, if it came from or went there.
     pub held: Option<SourceCoordinates>,
+    /// Where its record was read in `postrider.deliveries`, if it came from there.
+    pub stored: Option<SourceCoordinates>,
     /// The event delivered.
     pub event_id: EventId,
     /// The event's type.
@@ -53,6 +55,10 @@ pub enum DeliveryEventBody {
     DeadLettered(DeadLettered),
     /// Ended because it is no longer wanted.
     Cancelled(Cancelled),
+    /// Put aside in `postrider.held`, at the event's `held` coordinates, until its endpoint has room.
+    Held(Held),
+    /// Ended because its endpoint was resumed without it.
+    Skipped(Skipped),
 }
 
 /// One attempt and what follows from it.
@@ -84,6 +90,10 @@ pub enum AfterAttempt {
     Delivered,
     /// Another attempt.
     Retry,
+    /// The same attempt again: it failed while nothing could leave this process, which counts for nobody.
+    Parked,
+    /// Waiting in its place: the head of its ordering key.
+    Blocked,
     /// The dead-letter queue.
     DeadLetter,
 }
@@ -111,6 +121,56 @@ pub enum ParkReason {
     DirectoryBehind,
     /// It came back from a tier long before it was due.
     NotDue,
+    /// The endpoint's breaker is open.
+    BreakerOpen,
+    /// Nothing leaves this process: the egress gate is shut.
+    EgressDown,
+}
+
+/// Put aside until its endpoint has room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Why.
+    pub reason: HoldReason,
+}
+
+/// Ended because its endpoint was resumed without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// What was matched before this was to be skipped.
+    pub before: Timestamp,
+}
+
+/// Why a delivery was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// The endpoint is paused.
+    Paused,
+    /// The endpoint is not enabled, or was disabled because it failed for long.
+    Disabled,
+    /// The endpoint is in maintenance.
+    Maintenance,
+    /// Its turn is too far off, or too many are parked.
+    Backlog,
+    /// The endpoint's breaker is open and it has a backlog.
+    BreakerOpen,
+    /// Its ordering key waits, or its ordered endpoint has no room.
+    Order,
+}
+
+impl HoldReason {
+    /// Its stable name, as in JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+            Self::Maintenance => "maintenance",
+            Self::Backlog => "backlog",
+            Self::BreakerOpen => "breaker_open",
+            Self::Order => "order",
+        }
+    }
 }
 
 /// Ended in the dead-letter queue without an attempt.
@@ -135,6 +195,10 @@ pub struct Cancelled {
 pub enum CancelReason {
     /// Its endpoint was deleted.
     EndpointDeleted,
+    /// Somebody asked for it.
+    Requested,
+    /// It was sent ahead of its time; this is what was left waiting.
+    Superseded,
 }
 
 impl DeliveryEvent {
@@ -147,6 +211,7 @@ impl DeliveryEvent {
             attempt: routing.attempt,
             version: routing.version,
             held: None,
+            stored: None,
             event_id: delivery.event_id.clone(),
             event_type: delivery.event_type.clone(),
             tenant: delivery.tenant.clone(),
@@ -158,6 +223,38 @@ impl DeliveryEvent {
             body,
         }
     }
+}
+
+/// The end of many held deliveries of one endpoint at once: a record of `postrider.delivery-events`, keyed by
+/// endpoint id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldRange {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The held topic's partition.
+    pub partition: i32,
+    /// The first offset of the range.
+    pub from: i64,
+    /// The offset after its last.
+    pub to: i64,
+    /// How the endpoint's deliveries in the range that had not ended have ended now.
+    pub reason: RangeReason,
+    /// How many those are.
+    pub count: i64,
+    /// When this happened (broker time).
+    pub at: Timestamp,
+}
+
+/// Why a range of held deliveries ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeReason {
+    /// The endpoint was resumed without them.
+    Skipped,
+    /// The endpoint was deleted.
+    EndpointDeleted,
 }
 
 /// An entry of the dead-letter queue. Keyed by endpoint id.

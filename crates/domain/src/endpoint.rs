@@ -27,6 +27,130 @@ pub struct Endpoint {
     pub retry: RetryPolicy,
     /// The keys to sign with, newest first; all that have not expired sign.
     pub secrets: Vec<EndpointSecret>,
+    /// Everything that has a default.
+    pub settings: EndpointSettings,
+}
+
+/// What of an endpoint is usually left as it is. As JSON, a field that has its default may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointSettings {
+    /// Paused by its owner: what comes is held until it is resumed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub paused: bool,
+    /// Live deliveries matched before this are skipped wherever they are met (resume "since" or "none").
+    #[serde(skip_serializing_if = "is_default")]
+    pub skip_before: Option<Timestamp>,
+    /// When nothing is sent: what comes is held and sent afterwards.
+    #[serde(skip_serializing_if = "is_default")]
+    pub maintenance: Vec<MaintenanceWindow>,
+    /// Deliveries of one ordering key are sent one at a time, in order.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ordering: Option<Ordering>,
+    /// How requests are signed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub signing: SigningStyle,
+    /// What the body is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub body: BodyStyle,
+    /// Headers that are sent with every request.
+    #[serde(skip_serializing_if = "is_default")]
+    pub headers: Vec<CustomHeader>,
+    /// A client certificate chain and its private key (PEM), sealed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_identity: Option<Sealed>,
+    /// Certificate authorities (PEM) that are trusted instead of the deployment's.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ca: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A time in which nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceWindow {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// It comes again after each so many seconds; none: once.
+    pub every_seconds: Option<u32>,
+}
+
+/// How an ordered endpoint treats a delivery that has used up its attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordering {
+    /// What happens to the rest of its key.
+    pub on_exhausted: OnExhausted,
+}
+
+/// What happens to a key of an ordered endpoint whose head has used up its attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// The head goes to the dead-letter queue and the key goes on.
+    #[default]
+    Skip,
+    /// The key waits until the endpoint is enabled anew or the head is cancelled.
+    Block,
+}
+
+/// How requests are signed. `webhook-id` is always sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigningStyle {
+    /// Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    #[default]
+    Standard,
+    /// `X-Webhook-ID` (the endpoint's id), `X-Webhook-Timestamp` (ISO 8601), `X-Webhook-Signature: v1=<hex>` over
+    /// `timestamp.body`, `X-Webhook-Signature-Timestamp` (Unix seconds).
+    XWebhook,
+    /// HMAC-SHA256 of the body alone, in a header of the user's choice.
+    Hmac {
+        /// The header's name.
+        header: String,
+        /// How the code is written.
+        encoding: HmacEncoding,
+    },
+}
+
+/// How an HMAC is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HmacEncoding {
+    /// Lower-case hexadecimal.
+    #[default]
+    Hex,
+    /// Base64 with padding.
+    Base64,
+}
+
+/// What the body is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyStyle {
+    /// `{"type", "timestamp", "data"}` around the untouched bytes of the data.
+    #[default]
+    Envelope,
+    /// CloudEvents 1.0 in structured mode (JSON).
+    CloudeventsStructured,
+    /// CloudEvents 1.0 in binary mode: the data alone, attributes as `ce-` headers.
+    CloudeventsBinary,
+    /// `{"id", "timestamp", "event", "teamId", "data", "previousData", "metadata"}`.
+    Crm,
+    /// The data alone.
+    Raw,
+}
+
+/// A header that is sent with every request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value, sealed.
+    pub value: Sealed,
 }
 
 impl Endpoint {
@@ -53,4 +177,8 @@ pub mod purpose {
     pub const URL: &str = "endpoint.url";
     /// An endpoint's signing secret.
     pub const SECRET: &str = "endpoint.secret";
+    /// The value of a custom header.
+    pub const HEADER: &str = "endpoint.header";
+    /// A client certificate with its key.
+    pub const CLIENT_IDENTITY: &str = "endpoint.client_identity";
 }

@@ -40,6 +40,10 @@ pub enum ErrorClass {
     PayloadTooLarge,
     /// The endpoint's configuration can't be used (its secret can't be opened).
     Configuration,
+    /// It was held for as long as anything is kept, and never had its turn.
+    HeldExpired,
+    /// A test send's endpoint did not become known in time.
+    EndpointUnknown,
 }
 
 /// The end of one attempt.
@@ -160,7 +164,7 @@ impl Outcome {
 
 impl ErrorClass {
     /// Every class.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -174,6 +178,8 @@ impl ErrorClass {
         Self::InvalidResponse,
         Self::PayloadTooLarge,
         Self::Configuration,
+        Self::HeldExpired,
+        Self::EndpointUnknown,
     ];
 
     /// Its stable name, as in JSON and metrics (`http_server_error`).
@@ -192,6 +198,8 @@ impl ErrorClass {
             Self::InvalidResponse => "invalid_response",
             Self::PayloadTooLarge => "payload_too_large",
             Self::Configuration => "configuration",
+            Self::HeldExpired => "held_expired",
+            Self::EndpointUnknown => "endpoint_unknown",
         }
     }
 }

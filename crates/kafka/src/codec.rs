@@ -137,9 +137,10 @@ mod tests {
         SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
         config_entry::{Deleted, Tenant},
         delivery_event::{
-            AfterAttempt, Attempted, CancelReason, Cancelled, DeadLetter, DeadLettered, ParkReason, Parked,
+            AfterAttempt, Attempted, CancelReason, Cancelled, DeadLetter, DeadLettered, Held, HoldReason, ParkReason,
+            Parked, Skipped,
         },
-        endpoint::{Endpoint, EndpointSecret},
+        endpoint::{Endpoint, EndpointSecret, EndpointSettings},
         retry::RetryPolicy,
         seal::{KeyRing, Sealed, SealedAt},
     };
@@ -167,6 +168,7 @@ mod tests {
             ordering_key: Some("customer 7".to_owned()),
             source: SourceCoordinates { topic: "orders".into(), partition: 3, offset: i64::MAX },
             content_type: "application/json".to_owned(),
+            headers: Vec::new(),
             body: Bytes::from_static(b"{\"a\":1.10}\0\xff"),
         }
     }
@@ -204,6 +206,7 @@ mod tests {
             not_before: None,
             matched_at: NOW,
             version: Some(DirectoryVersion { epoch: 1, seq: 9 }),
+            generation: 0,
             traceparent: None,
         };
         for body in [
@@ -220,6 +223,8 @@ mod tests {
             DeliveryEventBody::Parked(Parked { reason: ParkReason::LaneFull, until: NOW }),
             DeliveryEventBody::DeadLettered(DeadLettered { error: ErrorClass::PayloadTooLarge, error_message: None }),
             DeliveryEventBody::Cancelled(Cancelled { reason: CancelReason::EndpointDeleted }),
+            DeliveryEventBody::Held(Held { reason: HoldReason::BreakerOpen }),
+            DeliveryEventBody::Skipped(Skipped { before: NOW }),
         ] {
             round_trip(&DeliveryEvent::of(&delivery(Run::LIVE), &routing, NOW, body));
         }
@@ -246,6 +251,7 @@ mod tests {
                     sealed: sealed(),
                     expires_at: Some(NOW),
                 }],
+                settings: EndpointSettings { paused: true, ca: Some("pem".to_owned()), ..EndpointSettings::default() },
             })),
             ConfigBody::Subscription(Subscription {
                 id: SubscriptionId::from_trusted("sub_1"),

@@ -13,6 +13,7 @@ const NOT_BEFORE: &str = "pr-not-before";
 const DELAY: &str = "pr-delay";
 const MATCHED_AT: &str = "pr-matched-at";
 const VERSION: &str = "pr-version";
+const GENERATION: &str = "pr-generation";
 const TRACEPARENT: &str = "traceparent";
 
 /// A routing header that is missing or can't be read: the record is corrupt.
@@ -41,6 +42,9 @@ pub fn routing_to_headers(routing: &Routing) -> Headers {
     if let Some(version) = routing.version {
         push(&mut headers, VERSION, version);
     }
+    if routing.generation > 0 {
+        push(&mut headers, GENERATION, routing.generation);
+    }
     if let Some(trace) = &routing.traceparent {
         push(&mut headers, TRACEPARENT, trace);
     }
@@ -68,6 +72,7 @@ pub fn routing_from_headers(headers: &Headers) -> Result<Routing, InvalidHeader>
         not_before,
         matched_at: Timestamp::from_millis(required(headers, MATCHED_AT)?),
         version: parse(headers, VERSION)?,
+        generation: parse(headers, GENERATION)?.unwrap_or(0),
         traceparent: headers.get_str(TRACEPARENT).map(str::to_owned),
     })
 }
@@ -95,6 +100,7 @@ mod tests {
             not_before: Some(NotBefore { at: Timestamp::from_millis(900), whole_delay: Duration::from_millis(700) }),
             matched_at: Timestamp::from_millis(1),
             version: Some(DirectoryVersion { epoch: 2, seq: 17 }),
+            generation: 3,
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         }
     }
@@ -107,6 +113,7 @@ mod tests {
             not_before: None,
             matched_at: Timestamp::from_millis(1),
             version: None,
+            generation: 0,
             traceparent: None,
         };
         for routing in [full(), bare] {

@@ -81,6 +81,13 @@ struct EndpointForm {
     timeout_ms: i32,
     retry: String,
     secrets: Vec<SecretForm>,
+    #[serde(default = "no_settings")]
+    settings: String,
+}
+
+/// What an endpoint has that was written before there were settings.
+fn no_settings() -> String {
+    "{}".to_owned()
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,6 +160,7 @@ fn endpoint_form(endpoint: &Endpoint) -> EndpointForm {
         timeout_ms: i32::try_from(endpoint.timeout_ms).unwrap_or(i32::MAX),
         retry: serde_json::to_string(&endpoint.retry).expect("a retry policy is JSON"),
         secrets: endpoint.secrets.iter().map(secret).collect(),
+        settings: serde_json::to_string(&endpoint.settings).expect("settings are JSON"),
     }
 }
 
@@ -171,6 +179,7 @@ fn endpoint_from(form: EndpointForm) -> Result<Endpoint, String> {
         timeout_ms: u32::try_from(form.timeout_ms).map_err(|_| "timeout_ms is negative".to_owned())?,
         retry: serde_json::from_str(&form.retry).map_err(|error| format!("retry: {error}"))?,
         secrets: form.secrets.into_iter().map(secret).collect::<Result<_, String>>()?,
+        settings: serde_json::from_str(&form.settings).map_err(|error| format!("settings: {error}"))?,
     })
 }
 

@@ -3,7 +3,7 @@
 use postrider_domain::{
     ConfigBody, Endpoint, EndpointId, EntityId, EntityKind, SecretId, TenantId,
     egress::Target,
-    endpoint::{EndpointSecret, purpose},
+    endpoint::{EndpointSecret, EndpointSettings, purpose},
     filter::Filter,
     pattern::TypePattern,
     retry::RetryPolicy,
@@ -248,6 +248,7 @@ fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
         timeout_ms: row.timeout_ms,
         retry: row.retry.clone(),
         secrets,
+        settings: EndpointSettings::default(),
     }))
 }
 

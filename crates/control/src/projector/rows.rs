@@ -57,14 +57,17 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         DeliveryEventBody::Attempted(attempted) => {
             let status = match attempted.next {
                 AfterAttempt::Delivered => DeliveryStatus::Delivered,
-                AfterAttempt::Retry => DeliveryStatus::Retrying,
+                AfterAttempt::Retry | AfterAttempt::Parked | AfterAttempt::Blocked => DeliveryStatus::Retrying,
                 AfterAttempt::DeadLetter => DeliveryStatus::Failed,
             };
             (status, attempted.status, attempted.error, attempted.next_attempt_at)
         }
         DeliveryEventBody::Parked(parked) => (DeliveryStatus::Waiting, None, None, Some(parked.until)),
         DeliveryEventBody::DeadLettered(dead) => (DeliveryStatus::Failed, None, Some(dead.error), None),
-        DeliveryEventBody::Cancelled(_) => (DeliveryStatus::Cancelled, None, None, None),
+        DeliveryEventBody::Held(_) => (DeliveryStatus::Waiting, None, None, None),
+        DeliveryEventBody::Cancelled(_) | DeliveryEventBody::Skipped(_) => {
+            (DeliveryStatus::Cancelled, None, None, None)
+        }
     };
     DeliveryRow {
         message_id: event.message_id,
@@ -129,6 +132,7 @@ mod tests {
             attempt: Attempt::new(attempt).unwrap(),
             version: None,
             held: None,
+            stored: None,
             event_id: EventId::from_trusted("event"),
             event_type: "order.created".to_owned(),
             tenant: TenantId::from_trusted("ten_1"),

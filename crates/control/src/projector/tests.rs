@@ -68,6 +68,7 @@ impl Fixture {
             attempt: Attempt::FIRST,
             version: None,
             held: None,
+            stored: None,
             event_id: EventId::from_trusted("event"),
             event_type: "order.created".to_owned(),
             tenant: TenantId::from_trusted("ten_1"),

@@ -349,5 +349,7 @@ fn park_reason(reason: ParkReason) -> &'static str {
         ParkReason::Disabled => "disabled",
         ParkReason::DirectoryBehind => "directory_behind",
         ParkReason::NotDue => "not_due",
+        ParkReason::BreakerOpen => "breaker_open",
+        ParkReason::EgressDown => "egress_down",
     }
 }

@@ -10,7 +10,7 @@ use postrider_domain::{
     TenantId, Timestamp,
     delivery_event::{AfterAttempt, DeadLetter, ParkReason},
     egress::EgressPolicy,
-    endpoint::{EndpointSecret, purpose},
+    endpoint::{EndpointSecret, EndpointSettings, purpose},
     outcome::Jitter,
     seal::{KeyRing, SealedAt},
     signing::SigningSecret,
@@ -108,6 +108,7 @@ fn endpoint(name: &str, enabled: bool) -> Endpoint {
         enabled_version: 1,
         timeout_ms: 60_000,
         retry: serde_json::from_str(r#"{"delays_seconds":[30]}"#).unwrap(),
+        settings: EndpointSettings::default(),
     }
 }
 
@@ -145,6 +146,7 @@ impl Bench {
             not_before: None,
             matched_at: self.sink.clock().now(),
             version: Some(DirectoryVersion { epoch: 1, seq: 1 }),
+            generation: 0,
             traceparent: None,
         }
     }
@@ -162,6 +164,7 @@ impl Bench {
             ordering_key: None,
             source: SourceCoordinates { topic: "orders".into(), partition: 0, offset: self.next_offset },
             content_type: "application/json".to_owned(),
+            headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
         };
         let value = self.layout.codec().encode(&delivery);

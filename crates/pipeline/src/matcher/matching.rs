@@ -40,6 +40,7 @@ pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscr
         ordering_key: event.ordering_key.clone(),
         source: event.coordinates.clone(),
         content_type: rendered.content_type.clone(),
+        headers: Vec::new(),
         body: rendered.body.clone(),
     }
 }

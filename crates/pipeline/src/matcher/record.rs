@@ -113,6 +113,7 @@ impl<S: Sink> RecordMatcher<S> {
             not_before: None,
             matched_at: self.sink.clock().now(),
             version: Some(candidates.version),
+            generation: 0,
             traceparent: traceparent(&record.headers),
         };
         let _memory = self.memory_for(rendered.body.len() * deciding.len().min(MAX_FAN_OUT)).await;

@@ -22,6 +22,7 @@ fn record(offset: i64, due_in: Duration, now: Timestamp) -> Record {
         not_before: Some(NotBefore { at: now + due_in, whole_delay: due_in }),
         matched_at: now,
         version: None,
+        generation: 0,
         traceparent: None,
     };
     Record {

@@ -76,6 +76,7 @@ fn delivery_to(deployment: &Deployment, tenant: &Tenant, endpoint: &EndpointId, 
         ordering_key: None,
         source: SourceCoordinates { topic: deployment.topics.events().into(), partition: 0, offset: 0 },
         content_type: "application/json".to_owned(),
+        headers: Vec::new(),
         body: Bytes::from_static(br#"{"type":"order.created","timestamp":"2026-01-31T12:00:00.000Z","data":1}"#),
     };
     Outgoing {
@@ -94,6 +95,7 @@ fn routing(version: DirectoryVersion, now: Timestamp) -> Routing {
         not_before: None,
         matched_at: now,
         version: Some(version),
+        generation: 0,
         traceparent: None,
     }
 }
