@@ -1,6 +1,7 @@
 //! Postrider's domain: what an event, an endpoint, a subscription and a delivery are, and every decision
 //! that is made about them. Pure: no I/O, no async runtime, and time and randomness come in as arguments.
 
+pub mod breaker;
 pub mod concurrency;
 pub mod config_entry;
 pub mod delivery;
