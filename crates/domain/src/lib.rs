@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod event;
 pub mod failing;
 pub mod filter;
+pub mod gate;
 pub mod ids;
 pub mod index;
 pub mod limiter;
