@@ -25,6 +25,7 @@ pub mod replay;
 pub mod retry;
 pub mod runs;
 pub mod seal;
+pub mod share;
 pub mod signing;
 pub mod subscription;
 pub mod tier;
