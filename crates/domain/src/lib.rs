@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod delivery_event;
 pub mod egress;
 pub mod endpoint;
+pub mod endpoint_state;
 pub mod envelope;
 pub mod event;
 pub mod failing;
