@@ -223,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn slow_answers_of_the_round_before_a_decrease_lower_it_no_further() {
+        let mut limit = AdaptiveLimit::new(64);
+        let now = run(&mut limit, 100, 0, |_| 20);
+        let now = run(&mut limit, 1, now, |_| 400);
+        assert_eq!(limit.limit(), 51);
+        run(&mut limit, 1, now, |_| 20);
+        assert_eq!(limit.limit(), 52);
+    }
+
+    #[test]
     fn a_few_milliseconds_more_are_no_overload_and_neither_is_one_slow_answer() {
         let mut limit = AdaptiveLimit::new(64);
         let now = run(&mut limit, 100, 0, |_| 5);
