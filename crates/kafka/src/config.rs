@@ -139,6 +139,18 @@ impl KafkaConfig {
         self.with_properties(config)
     }
 
+    pub(crate) fn partition_reader(&self, fetch: FetchSize) -> ClientConfig {
+        let mut config = self.reader(fetch);
+        config
+            // Required by the client; never joined, never committed.
+            .set("group.id", format!("{}.reader", self.client_id))
+            .set("isolation.level", "read_uncommitted")
+            // A partition that is taken up waits for the fetch that others are in.
+            .set("fetch.wait.max.ms", if self.embedded { "10" } else { "50" })
+            .set("enable.partition.eof", "true");
+        self.with_properties(config)
+    }
+
     /// Asks a broker for its metadata: whether Kafka can be reached at all. Blocks a thread of the pool.
     pub async fn check_connection(&self, patience: Duration) -> Result<(), ConnectError> {
         let (this, servers) = (self.clone(), self.bootstrap_servers.clone());
