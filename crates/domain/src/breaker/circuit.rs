@@ -59,13 +59,13 @@ pub struct Pass {
     generation: u32,
 }
 
-/// What of a breaker outlives a restart, in broker time. That of a closed one is the default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What of a breaker that is open or half-open outlives a restart, in broker time; of a closed one, nothing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerSnapshot {
-    /// How many times it opened in a row; 0: it is closed.
+    /// How many times it opened in a row.
     pub opens: u32,
-    /// When the next probe may go; none: it is closed.
-    pub open_until: Option<Timestamp>,
+    /// When the next probe may go.
+    pub open_until: Timestamp,
 }
 
 /// A circuit breaker: closed, open, or (once its open time is over) half-open, which lets one probe at a time through.
@@ -93,24 +93,20 @@ impl Breaker {
         Self { config, state, opens: 0, generation: 0 }
     }
 
-    /// A breaker as it was, at a moment that is `now` here and `broker_now` on the brokers.
+    /// An open breaker as it was, at a moment that is `now` here and `broker_now` on the brokers.
     pub fn restore(config: BreakerConfig, snapshot: BreakerSnapshot, now: Monotonic, broker_now: Timestamp) -> Self {
-        let mut breaker = Self::new(config);
-        if let Some(open_until) = snapshot.open_until {
-            let left = open_until.since(broker_now).min(config.max_open);
-            breaker.opens = snapshot.opens.max(1);
-            breaker.state = State::Open { until: now + left, probing: false };
-        }
-        breaker
+        let left = snapshot.open_until.since(broker_now).min(config.max_open);
+        let state = State::Open { until: now + left, probing: false };
+        Self { config, state, opens: snapshot.opens, generation: 0 }
     }
 
-    /// What to keep of it, at a moment that is `now` here and `broker_now` on the brokers.
-    pub fn snapshot(&self, now: Monotonic, broker_now: Timestamp) -> BreakerSnapshot {
+    /// What to keep of it, at a moment that is `now` here and `broker_now` on the brokers; nothing if it is closed.
+    pub fn snapshot(&self, now: Monotonic, broker_now: Timestamp) -> Option<BreakerSnapshot> {
         match self.state {
-            State::Closed { .. } => BreakerSnapshot::default(),
+            State::Closed { .. } => None,
             State::Open { until, .. } => {
                 let open_until = broker_now + until.since(now) - now.since(until);
-                BreakerSnapshot { opens: self.opens, open_until: Some(open_until) }
+                Some(BreakerSnapshot { opens: self.opens, open_until })
             }
         }
     }
@@ -339,21 +335,19 @@ mod tests {
         let mut breaker = opened(at(50_000));
         let probe = probed(&mut breaker, at(51_000));
         breaker.on_failure(probe, at(51_000), NO_JITTER);
-        let snapshot = breaker.snapshot(at(51_500), broker);
-        assert_eq!(snapshot, BreakerSnapshot { opens: 2, open_until: Some(broker + 3 * SECOND / 2) });
+        let snapshot = breaker.snapshot(at(51_500), broker).unwrap();
+        assert_eq!(snapshot, BreakerSnapshot { opens: 2, open_until: broker + 3 * SECOND / 2 });
         let stored = serde_json::to_string(&snapshot).unwrap();
 
         let mut restored = Breaker::restore(config, serde_json::from_str(&stored).unwrap(), at(10), broker + SECOND);
         assert_eq!(restored.permit(at(10)), Permit::Wait(at(510)));
-        assert_eq!(restored.snapshot(at(710), broker + 17 * SECOND / 10), snapshot, "also once a probe is due");
+        assert_eq!(restored.snapshot(at(710), broker + 17 * SECOND / 10), Some(snapshot), "also once a probe is due");
         let probe = probed(&mut restored, at(510));
         restored.on_failure(probe, at(510), NO_JITTER);
         assert_eq!(restored.next_probe_in(at(510)), Some(4 * SECOND));
 
-        let closed = Breaker::new(config).snapshot(at(0), broker);
-        assert_eq!(closed, BreakerSnapshot::default());
-        assert!(!Breaker::restore(config, closed, at(0), broker).is_open());
-        let absurd = BreakerSnapshot { opens: 1, open_until: Some(broker + 1_000 * SECOND) };
+        assert_eq!(Breaker::new(config).snapshot(at(0), broker), None);
+        let absurd = BreakerSnapshot { opens: 1, open_until: broker + 1_000 * SECOND };
         assert_eq!(Breaker::restore(config, absurd, at(0), broker).next_probe_in(at(0)), Some(30 * SECOND));
     }
 
