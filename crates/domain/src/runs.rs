@@ -31,17 +31,20 @@ impl Runs {
         if start >= end {
             return;
         }
-        // Whatever begins within or right at the end is swallowed.
-        while let Some((&next, &next_end)) = self.runs.range(start..=end).next_back() {
-            end = end.max(next_end);
-            self.runs.remove(&next);
-        }
-        match self.runs.range_mut(..start).next_back() {
-            Some((_, before)) if *before >= start => *before = end.max(*before),
-            _ => {
-                self.runs.insert(start, end);
+        // One search in the usual case: the run before is made longer.
+        while let Some((&other, other_end)) = self.runs.range_mut(..=end).next_back() {
+            if other <= start {
+                if *other_end >= start {
+                    *other_end = end.max(*other_end);
+                    return;
+                }
+                break;
             }
+            // It begins within, or right at the end: swallowed.
+            end = end.max(*other_end);
+            self.runs.remove(&other);
         }
+        self.runs.insert(start, end);
     }
 
     /// Whether `offset` is in the set.

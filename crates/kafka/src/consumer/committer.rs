@@ -29,7 +29,7 @@ impl Committer {
                 if let Err(error) = &result {
                     tracing::debug!(%error, "a commit failed and is made again");
                 }
-                consumer.context().committed(&list, result.is_ok());
+                consumer.context().committed(result.is_ok());
             }
         })?;
         Ok(Self(sender))

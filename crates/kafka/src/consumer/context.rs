@@ -1,7 +1,5 @@
 //! What librdkafka tells between polls, kept until the poll thread looks.
 
-use std::collections::HashMap;
-
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -41,8 +39,8 @@ pub(super) struct Context {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub rebalances: Vec<Rebalance>,
-    /// Commits that were answered: whether each partition's succeeded.
-    pub commits: HashMap<TopicPartition, bool>,
+    /// Whether the commit that was in flight succeeded, if it was answered.
+    pub commit: Option<bool>,
     closing: bool,
 }
 
@@ -53,10 +51,9 @@ impl Context {
         std::mem::replace(&mut *told, Told { closing, ..Told::default() })
     }
 
-    /// A commit of `list` has ended.
-    pub(super) fn committed(&self, list: &TopicPartitionList, succeeded: bool) {
-        let mut told = self.told.lock();
-        told.commits.extend(partitions(list).into_iter().map(|partition| (partition, succeeded)));
+    /// The commit that was in flight has ended.
+    pub(super) fn committed(&self, succeeded: bool) {
+        self.told.lock().commit = Some(succeeded);
     }
 
     /// From here on revokes are agreed to at once: the consumer is being dropped.

@@ -2,11 +2,15 @@
 
 mod committer;
 mod context;
+mod gauges;
+mod out_of_range;
 mod poll_thread;
 mod positions;
 mod slot;
 mod stage;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use positions::{PositionSource, Positions};
 pub use stage::{StageConfig, StageConsumer};

@@ -12,6 +12,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 use super::{
     committer::Committer,
     context::{Context, Rebalance, TopicPartition},
+    out_of_range::{self, Ends},
     positions::{self, Start},
     slot::Slot,
     stage::StageConfig,
@@ -26,14 +27,14 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long the last commit of a partition that is given up may take after its drain.
 const FINAL_COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
-const WATERMARK_TIMEOUT: Duration = Duration::from_secs(5);
+const GAUGES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What other threads ask the poll thread to do.
 enum Command {
     /// Newly assigned partitions have their positions.
     Begin(Vec<Start>),
-    /// A position was out of range: read on from here.
-    Reposition(TopicPartition, i64),
+    /// Some position was out of range; these are the partitions' ends.
+    Reposition(Vec<Ends>),
 }
 
 pub(super) struct PollThread {
@@ -46,9 +47,14 @@ pub(super) struct PollThread {
     /// Assigned by the group, waiting for their positions.
     beginning: Vec<TopicPartition>,
     commands: (std::sync::mpsc::Sender<Command>, std::sync::mpsc::Receiver<Command>),
-    /// Whether a commit is in flight.
-    committing: bool,
+    /// The partitions whose commit is in flight.
+    committing: Vec<TopicPartition>,
     next_commit: Instant,
+    next_gauges: Instant,
+    /// Whether something will soon have to be done that is not a record.
+    busy: bool,
+    /// Whether it is being looked up which position is out of range.
+    looking_up_ends: bool,
     stopping: bool,
 }
 
@@ -69,8 +75,11 @@ impl PollThread {
             slots: HashMap::new(),
             beginning: Vec::new(),
             commands: std::sync::mpsc::channel(),
-            committing: false,
+            committing: Vec::new(),
             next_commit: Instant::now(),
+            next_gauges: Instant::now(),
+            busy: false,
+            looking_up_ends: false,
             stopping: false,
         }
     }
@@ -80,7 +89,7 @@ impl PollThread {
         let mut next_housekeeping = Instant::now();
         loop {
             let consumer = self.consumer.clone();
-            match consumer.poll(self.pace()) {
+            match consumer.poll(if self.busy { BUSY_POLL } else { IDLE_POLL }) {
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(error)) => self.on_error(&error, runtime),
                 None => next_housekeeping = Instant::now(),
@@ -91,23 +100,19 @@ impl PollThread {
             }
             next_housekeeping = now + HOUSEKEEPING_INTERVAL;
             self.listen(runtime, now);
-            self.follow_commands();
+            self.follow_commands(now);
             self.hand_over();
             self.stop_if_told(now);
             self.finish_drains(now);
             self.commit_if_due(now);
+            self.update_gauges_if_due(now);
+            self.busy = !self.committing.is_empty() || self.all_slots().any(Slot::is_busy);
             if self.stopping && self.slots.is_empty() {
                 break;
             }
         }
         // Leaves the group. Nothing is assigned to a stage any more.
         self.consumer.context().close();
-    }
-
-    /// How long the next poll may wait.
-    fn pace(&self) -> Duration {
-        let busy = self.all_slots().any(|slot| slot.paused || slot.drain_until.is_some() || slot.window.span() > 0);
-        if busy || self.committing { BUSY_POLL } else { IDLE_POLL }
     }
 
     fn all_slots(&self) -> impl Iterator<Item = &Slot> {
@@ -123,6 +128,7 @@ impl PollThread {
         if !partitions.contains_key(&message.partition()) {
             return;
         }
+        self.busy = true;
         let record = Record::detach(message, topic.clone());
         let Some(slot) = self.slot_mut(message.topic(), message.partition()) else { return };
         if slot.drain_until.is_some() || slot.take(record) || slot.paused {
@@ -137,13 +143,13 @@ impl PollThread {
     /// Acts on what librdkafka told since the last look.
     fn listen(&mut self, runtime: &Handle, now: Instant) {
         let told = self.consumer.context().take();
-        if !told.commits.is_empty() {
-            self.committing = false;
-        }
-        for ((topic, partition), succeeded) in told.commits {
-            if !succeeded && let Some(slot) = self.slot_mut(&topic, partition) {
-                slot.committed = None;
+        if let Some(succeeded) = told.commit {
+            let partitions = std::mem::take(&mut self.committing);
+            if !succeeded {
                 metrics::counter!("postrider_commit_failures_total").increment(1);
+                for (topic, partition) in partitions {
+                    self.slot_mut(&topic, partition).into_iter().for_each(Slot::commit_failed);
+                }
             }
         }
         for rebalance in told.rebalances {
@@ -162,7 +168,8 @@ impl PollThread {
             return;
         }
         self.beginning.extend(partitions.iter().cloned());
-        let found = positions::find(self.consumer.clone(), self.config.positions.clone(), partitions);
+        let (positions, companion) = (self.config.positions.clone(), self.config.companion.clone());
+        let found = positions::find(self.consumer.clone(), positions, companion, partitions);
         let (commands, soft) = (self.commands.0.clone(), self.shutdown.soft.clone());
         runtime.spawn(async move {
             if let Some(starts) = soft.run_until_cancelled(found).await {
@@ -178,26 +185,28 @@ impl PollThread {
         }
     }
 
-    fn follow_commands(&mut self) {
+    fn follow_commands(&mut self, now: Instant) {
         while let Ok(command) = self.commands.1.try_recv() {
             match command {
-                Command::Begin(starts) => self.assign(starts),
-                Command::Reposition((topic, partition), offset) => self.reposition(&topic, partition, offset),
+                Command::Begin(starts) => self.assign(starts, now),
+                Command::Reposition(ends) => self.reposition(ends),
             }
         }
     }
 
-    fn assign(&mut self, starts: Vec<Start>) {
+    fn assign(&mut self, starts: Vec<Start>, now: Instant) {
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for start in starts {
             let Some(waiting) = self.beginning.iter().position(|waiting| *waiting == start.partition) else {
                 continue; // revoked before its position was known
             };
             self.beginning.swap_remove(waiting);
+            let offset = start.offset();
             let (topic, partition) = start.partition;
-            list.add_partition_offset(&topic, partition, start.offset).expect("an offset of ours is valid");
+            list.add_partition_offset(&topic, partition, offset).expect("an offset of ours is valid");
             let topic: Arc<str> = topic.into();
-            let (slot, stream) = Slot::new(topic.clone(), partition, start.metadata, self.config.queue_capacity);
+            let (group, capacity) = (&self.config.group, self.config.queue_capacity);
+            let (slot, stream) = Slot::new(group, topic.clone(), partition, start.window, capacity, now);
             self.slots.entry(topic).or_default().insert(partition, slot);
             // The stage may have ended: then the stream is dropped and nothing is read from it.
             let _ = self.new_partitions.send(stream);
@@ -270,7 +279,7 @@ impl PollThread {
         let mut drained = TopicPartitionList::new();
         for (topic, partitions) in &mut self.slots {
             partitions.retain(|partition, slot| {
-                let committed = slot.dirty().is_none() && !self.committing;
+                let committed = !slot.is_dirty(now) && self.committing.is_empty();
                 let over = slot.drained(now) && (committed || slot.given_up(now, FINAL_COMMIT_TIMEOUT));
                 if over {
                     drained.add_partition(topic, *partition);
@@ -285,62 +294,83 @@ impl PollThread {
     }
 
     fn commit_if_due(&mut self, now: Instant) {
-        if now < self.next_commit || self.committing || self.consumer.assignment_lost() {
+        if now < self.next_commit || !self.committing.is_empty() || self.consumer.assignment_lost() {
             return;
         }
         self.next_commit = now + COMMIT_INTERVAL;
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &mut self.slots {
-            for (partition, slot) in partitions {
-                if let Some((offset, metadata)) = slot.dirty() {
-                    add(&mut list, topic, *partition, offset, &metadata.to_string());
-                    slot.committed = Some(offset);
+            for (partition, slot) in partitions.iter_mut().filter(|(_, slot)| slot.is_dirty(now)) {
+                let commit = slot.commit(now);
+                if let Some((offset, metadata)) = commit.own {
+                    add(&mut list, topic, *partition, offset, &metadata);
                 }
+                if let (Some(offset), Some(companion)) = (commit.companion, &self.config.companion) {
+                    add(&mut list, companion, *partition, offset, "");
+                }
+                self.committing.push((topic.to_string(), *partition));
             }
         }
         if list.count() > 0 {
-            self.committing = true;
             self.committer.commit(list);
+        } else {
+            self.committing.clear();
         }
     }
 
-    fn on_error(&self, error: &KafkaError, runtime: &Handle) {
-        let group = &self.config.group;
+    fn update_gauges_if_due(&mut self, now: Instant) {
+        if now >= self.next_gauges {
+            self.next_gauges = now + GAUGES_INTERVAL;
+            self.slots.values_mut().flat_map(HashMap::values_mut).for_each(|slot| slot.update_gauges(now));
+        }
+    }
+
+    fn on_error(&mut self, error: &KafkaError, runtime: &Handle) {
+        let group = self.config.group.clone();
         let out_of_range = [RDKafkaErrorCode::AutoOffsetReset, RDKafkaErrorCode::OffsetOutOfRange];
         if error.rdkafka_error_code().is_some_and(|code| out_of_range.contains(&code)) {
             metrics::counter!("postrider_offsets_out_of_range_total", "group" => group.clone()).increment(1);
-            tracing::error!(%error, group, "committed offsets are out of range");
-            self.find_out_of_range(runtime);
+            tracing::error!(%error, group, "a position is out of range");
+            self.look_up_ends(runtime);
         } else {
             tracing::warn!(%error, group, "Kafka reports an error; the client tries again");
         }
     }
 
-    /// The client does not say which partition it is: compares every position with what there is.
-    fn find_out_of_range(&self, runtime: &Handle) {
-        let (consumer, commands) = (self.consumer.clone(), self.commands.0.clone());
-        runtime.spawn_blocking(move || {
-            let Ok(positions) = consumer.position() else { return };
-            for element in positions.elements() {
-                let known = consumer.fetch_watermarks(element.topic(), element.partition(), WATERMARK_TIMEOUT);
-                let Ok((low, high)) = known else { continue };
-                let in_range = matches!(element.offset(), Offset::Offset(at) if (low..=high).contains(&at));
-                if !in_range {
-                    let partition = (element.topic().to_owned(), element.partition());
-                    // The thread may have ended.
-                    let _ = commands.send(Command::Reposition(partition, low));
-                }
+    /// The client does not say which partition it is: looks up what there is of each.
+    fn look_up_ends(&mut self, runtime: &Handle) {
+        if std::mem::replace(&mut self.looking_up_ends, true) {
+            return;
+        }
+        let partitions = self.slots.iter().flat_map(|(topic, slots)| slots.keys().map(|p| (topic.to_string(), *p)));
+        let ends = out_of_range::look_up(self.consumer.clone(), partitions.collect());
+        let (commands, soft) = (self.commands.0.clone(), self.shutdown.soft.clone());
+        runtime.spawn(async move {
+            if let Some(ends) = soft.run_until_cancelled(ends).await {
+                // The thread may have ended.
+                let _ = commands.send(Command::Reposition(ends));
             }
         });
     }
 
-    fn reposition(&mut self, topic: &str, partition: i32, offset: i64) {
-        if self.slot_mut(topic, partition).is_none() {
-            return;
-        }
-        tracing::error!(group = self.config.group, topic, partition, offset, "continuing from the earliest record");
-        if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(offset), Duration::ZERO) {
-            tracing::error!(%error, topic, partition, "the position can't be set");
+    /// Sets the positions that are out of range to the earliest record, and the others to where they are: the client
+    /// fetches no more of a partition once it was out of range, even if it is not any longer.
+    fn reposition(&mut self, all_ends: Vec<Ends>) {
+        self.looking_up_ends = false;
+        for ends in all_ends {
+            let (topic, partition) = &ends.partition;
+            let Some(slot) = self.slot_mut(topic, *partition).filter(|slot| slot.drain_until.is_none()) else {
+                continue;
+            };
+            let next = slot.window.next();
+            let (offset, missed) = ends.go_on(next);
+            if missed {
+                let (group, low, high) = (&self.config.group, ends.low, ends.high);
+                tracing::error!(group, topic, partition, next, low, high, "continuing from the earliest record");
+            }
+            if let Err(error) = self.consumer.seek(topic, *partition, Offset::Offset(offset), Duration::ZERO) {
+                tracing::error!(%error, topic, partition, "the position can't be set");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use rdkafka::{
 };
 
 use super::context::{Context, TopicPartition};
-use crate::window::CommitMetadata;
+use crate::window::{self, CommitMetadata};
 
 /// Where a stage keeps its positions.
 #[derive(Clone)]
@@ -31,22 +31,29 @@ pub trait PositionSource: Send + Sync {
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     pub partition: TopicPartition,
-    pub offset: Offset,
-    pub metadata: CommitMetadata,
+    pub window: window::Start,
+}
+
+impl Start {
+    /// As the client wants it.
+    pub(super) fn offset(&self) -> Offset {
+        self.window.offset.map_or(Offset::Beginning, Offset::Offset)
+    }
 }
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Finds where `partitions` start, however long that takes.
+/// Finds where `partitions` start, and those of the same numbers in the companion topic, however long that takes.
 pub(super) async fn find(
     consumer: Arc<BaseConsumer<Context>>,
     positions: Positions,
+    companion: Option<String>,
     partitions: Vec<TopicPartition>,
 ) -> Vec<Start> {
     loop {
         let found = match &positions {
-            Positions::Committed => committed(consumer.clone(), partitions.clone()).await,
+            Positions::Committed => committed(consumer.clone(), companion.clone(), partitions.clone()).await,
             Positions::External(source) => external(&**source, &partitions).await,
         };
         match found {
@@ -61,32 +68,55 @@ pub(super) async fn find(
 
 async fn committed(
     consumer: Arc<BaseConsumer<Context>>,
+    companion: Option<String>,
     partitions: Vec<TopicPartition>,
 ) -> Result<Vec<Start>, String> {
     let look_up = move || {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        let mut list = TopicPartitionList::with_capacity(partitions.len() * 2);
         for (topic, partition) in &partitions {
             list.add_partition(topic, *partition);
+            if let Some(companion) = &companion {
+                list.add_partition(companion, *partition);
+            }
         }
-        let committed = consumer.committed_offsets(list, LOOKUP_TIMEOUT).map_err(|error| error.to_string())?;
-        committed
+        let found = consumer.committed_offsets(list, LOOKUP_TIMEOUT).map_err(|error| error.to_string())?;
+        let committed: HashMap<TopicPartition, (Option<i64>, String)> = found
             .elements()
             .iter()
             .map(|element| {
                 element.error().map_err(|error| error.to_string())?;
                 let offset = match element.offset() {
-                    Offset::Offset(offset) => Offset::Offset(offset),
-                    _ => Offset::Beginning,
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
                 };
-                let metadata = element.metadata().parse().unwrap_or_else(|error| {
-                    tracing::warn!(%error, topic = element.topic(), partition = element.partition(), "ignored");
-                    CommitMetadata::default()
-                });
-                Ok(Start { partition: (element.topic().to_owned(), element.partition()), offset, metadata })
+                Ok(((element.topic().to_owned(), element.partition()), (offset, element.metadata().to_owned())))
             })
-            .collect()
+            .collect::<Result<_, String>>()?;
+        let companion_of = |partition: i32| committed.get(&(companion.clone()?, partition))?.0;
+        Ok(partitions
+            .into_iter()
+            .map(|partition| {
+                let (offset, metadata) = committed.get(&partition).cloned().unwrap_or_default();
+                let window = start(&partition, offset, &metadata, companion_of(partition.1));
+                Start { partition, window }
+            })
+            .collect())
     };
     tokio::task::spawn_blocking(look_up).await.map_err(|error| error.to_string())?
+}
+
+fn start(
+    (topic, partition): &TopicPartition,
+    offset: Option<i64>,
+    metadata: &str,
+    companion: Option<i64>,
+) -> window::Start {
+    let parsed = offset.map_or(Ok(Default::default()), |offset| CommitMetadata::parse(metadata, offset));
+    let (metadata, done) = parsed.unwrap_or_else(|error| {
+        tracing::warn!(%error, topic, partition, "ignored");
+        Default::default()
+    });
+    window::Start { offset, done, metadata, companion }
 }
 
 async fn external(source: &dyn PositionSource, partitions: &[TopicPartition]) -> Result<Vec<Start>, String> {
@@ -99,8 +129,7 @@ async fn external(source: &dyn PositionSource, partitions: &[TopicPartition]) ->
         let offsets = source.next_offsets(topic.to_owned(), partitions.clone()).await?;
         starts.extend(partitions.into_iter().map(|partition| Start {
             partition: (topic.to_owned(), partition),
-            offset: offsets.get(&partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset)),
-            metadata: CommitMetadata::default(),
+            window: window::Start { offset: offsets.get(&partition).copied(), ..window::Start::default() },
         }));
     }
     Ok(starts)

@@ -12,14 +12,20 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::{Inbound, PartitionStream};
+use super::{
+    gauges::Gauges,
+    stream::{Inbound, PartitionStream},
+};
 use crate::{
     Record,
-    window::{CommitMetadata, MAX_SPAN_OFFSETS, SharedWindow},
+    window::{Commit, SharedWindow, Start},
 };
 
 /// Bytes of one partition that may be read and not taken by the stage; past it the partition waits.
 const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
+/// A companion's offset is committed this often although nothing changed: brokers forget the offsets of topics that a
+/// group does not subscribe to.
+const COMPANION_INTERVAL: Duration = Duration::from_hours(12);
 
 /// One assigned partition.
 pub(super) struct Slot {
@@ -29,10 +35,15 @@ pub(super) struct Slot {
     /// What did not fit the channel; bounded by what the client returns after a pause.
     surplus: VecDeque<Inbound>,
     pub paused: bool,
-    /// The offset last sent in a commit; none if that failed or there was none.
-    pub committed: Option<i64>,
+    /// The window's change that was last sent in a commit; none if that failed, or there was none yet.
+    committed: Option<u64>,
+    /// When the companion's offset was last sent in a commit.
+    companion_sent: Instant,
+    gauges: Gauges,
     stopped: CancellationToken,
     aborted: CancellationToken,
+    /// Cancelled when the stage has dropped its stream.
+    released: CancellationToken,
     /// When to stop waiting for what is in flight; none while the partition is worked on.
     pub drain_until: Option<Instant>,
 }
@@ -40,46 +51,59 @@ pub(super) struct Slot {
 impl Slot {
     /// A slot and the stream at its other end.
     pub(super) fn new(
+        group: &str,
         topic: Arc<str>,
         partition: i32,
-        metadata: CommitMetadata,
+        start: Start,
         queue_capacity: usize,
+        now: Instant,
     ) -> (Self, PartitionStream) {
         let (sender, records) = mpsc::channel(queue_capacity);
-        let window = SharedWindow::new(metadata.clone());
+        let (metadata, companion_start) = (start.metadata.clone(), start.companion);
+        let window = SharedWindow::new(start);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let (stopped, aborted) = (CancellationToken::new(), CancellationToken::new());
+        let (stopped, aborted, released) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let slot = Self {
+            sender,
+            queued_bytes: queued_bytes.clone(),
+            window: window.clone(),
+            surplus: VecDeque::new(),
+            paused: false,
+            // What was committed stands; a companion's offset is made young again.
+            committed: companion_start.is_none().then(|| window.changes()),
+            companion_sent: now,
+            gauges: Gauges::new(group, &topic, partition),
+            stopped: stopped.clone(),
+            aborted: aborted.clone(),
+            released: released.clone(),
+            drain_until: None,
+        };
         let stream = PartitionStream {
             topic,
             partition,
             metadata,
+            companion_start,
             records,
-            queued_bytes: queued_bytes.clone(),
-            window: window.clone(),
-            stopped: stopped.clone(),
-            aborted: aborted.clone(),
-        };
-        let slot = Self {
-            sender,
             queued_bytes,
             window,
-            surplus: VecDeque::new(),
-            paused: false,
-            committed: None,
             stopped,
             aborted,
-            drain_until: None,
+            _released: released.drop_guard(),
         };
         (slot, stream)
     }
 
-    /// Takes a record that was polled. Answers whether the partition has room for more.
+    /// Takes a record that was polled; one that is done already goes no further. Answers whether the partition has
+    /// room for more.
     pub(super) fn take(&mut self, record: Record) -> bool {
-        let token = self.window.track(record.offset);
-        self.queued_bytes.fetch_add(record.size(), Ordering::Relaxed);
-        self.surplus.push_back(Inbound { record, token });
-        self.push_surplus();
-        self.has_room()
+        let tracked = self.window.track(record.offset);
+        if let Some(token) = tracked.token {
+            self.queued_bytes.fetch_add(record.size(), Ordering::Relaxed);
+            self.surplus.push_back(Inbound { record, token });
+            self.push_surplus();
+        }
+        tracked.fits && self.queue_has_room()
     }
 
     /// Hands over what did not fit before.
@@ -92,24 +116,45 @@ impl Slot {
         }
     }
 
-    /// Whether another record may be read.
-    pub(super) fn has_room(&self) -> bool {
-        self.surplus.is_empty()
-            && self.window.span() < MAX_SPAN_OFFSETS
-            && self.queued_bytes.load(Ordering::Relaxed) < MAX_QUEUED_BYTES
+    fn queue_has_room(&self) -> bool {
+        self.surplus.is_empty() && self.queued_bytes.load(Ordering::Relaxed) < MAX_QUEUED_BYTES
     }
 
     /// Whether so much has been worked off that a pause should end.
     pub(super) fn has_ample_room(&self) -> bool {
         self.surplus.is_empty()
             && self.sender.capacity() * 2 >= self.sender.max_capacity()
-            && self.window.span() < MAX_SPAN_OFFSETS * 9 / 10
             && self.queued_bytes.load(Ordering::Relaxed) < MAX_QUEUED_BYTES / 2
+            && self.window.fits_amply()
     }
 
-    /// The offset to commit, if it is not the one committed last.
-    pub(super) fn dirty(&self) -> Option<(i64, CommitMetadata)> {
-        self.window.committable().filter(|(offset, _)| self.committed != Some(*offset))
+    /// Whether something is unsettled or waits, so that there will soon be something to do.
+    pub(super) fn is_busy(&self) -> bool {
+        self.paused || self.drain_until.is_some() || self.window.span() > 0
+    }
+
+    /// Whether there is something to commit.
+    pub(super) fn is_dirty(&self, now: Instant) -> bool {
+        let old = now >= self.companion_sent + COMPANION_INTERVAL && self.window.companion().is_some();
+        old || self.committed != Some(self.window.changes())
+    }
+
+    /// What to commit, which counts as done unless the commit fails.
+    pub(super) fn commit(&mut self, now: Instant) -> Commit {
+        let commit = self.window.commit();
+        self.committed = Some(commit.change);
+        self.companion_sent = now;
+        commit
+    }
+
+    /// The last commit failed: it is made again.
+    pub(super) fn commit_failed(&mut self) {
+        self.committed = None;
+    }
+
+    /// Brings the partition's metrics up to date.
+    pub(super) fn update_gauges(&mut self, now: Instant) {
+        self.gauges.update(&self.window, now);
     }
 
     /// No more work for this partition; what is in flight has until `deadline`.
@@ -119,13 +164,14 @@ impl Slot {
         self.drain_until = Some(self.drain_until.map_or(deadline, |until| until.min(deadline)));
     }
 
-    /// Whether the drain is over: nothing in flight, or no more time (then what is left is abandoned).
+    /// Whether the drain is over: the stage has dropped its stream and nothing is in flight, or there is no more time
+    /// (then what is left is abandoned).
     pub(super) fn drained(&self, now: Instant) -> bool {
         let Some(until) = self.drain_until else { return false };
         if now >= until {
             self.aborted.cancel();
         }
-        now >= until || self.window.outstanding() == 0
+        now >= until || (self.released.is_cancelled() && self.window.outstanding() == 0)
     }
 
     /// Whether the last commit has had `patience` after the drain, or has nobody to go to.
@@ -143,53 +189,4 @@ impl Drop for Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use postrider_domain::Timestamp;
-
-    use super::*;
-    use crate::Headers;
-
-    fn record(offset: i64, bytes: usize) -> Record {
-        Record {
-            topic: "t".into(),
-            partition: 0,
-            offset,
-            timestamp: Timestamp::EPOCH,
-            key: None,
-            value: Some(vec![0; bytes].into()),
-            headers: Headers::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_partition_waits_when_its_queue_is_full_by_count_or_by_bytes() {
-        for (capacity, bytes, fit) in [(3, 1, 3), (1_000, MAX_QUEUED_BYTES / 4, 3)] {
-            let (mut slot, mut stream) = Slot::new("t".into(), 0, CommitMetadata::default(), capacity);
-            let taken = (0..100).take_while(|offset| slot.take(record(*offset, bytes))).count();
-            assert_eq!(taken, fit);
-            for _ in 0..=fit {
-                stream.next().await.expect("it was taken").token.settle();
-                slot.push_surplus();
-            }
-            assert!(slot.has_ample_room());
-            assert_eq!(slot.dirty().map(|(offset, _)| offset), i64::try_from(fit + 1).ok());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_drain_ends_when_nothing_is_in_flight_or_time_is_over() {
-        let now = Instant::now();
-        let (mut slot, mut stream) = Slot::new("t".into(), 0, CommitMetadata::default(), 9);
-        assert!(!slot.drained(now));
-        slot.take(record(0, 1));
-        slot.take(record(1, 1));
-        let in_flight = stream.next().await;
-        let aborted = stream.aborted();
-        slot.stop(now + Duration::from_secs(3));
-        assert!(stream.next().await.is_none());
-        assert!(!slot.drained(now));
-        assert!(slot.drained(now + Duration::from_secs(3)) && aborted.is_cancelled());
-        drop(in_flight);
-        assert!(slot.drained(now));
-    }
-}
+mod tests;

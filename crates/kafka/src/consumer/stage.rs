@@ -23,6 +23,9 @@ pub struct StageConfig {
     pub fetch: FetchSize,
     /// Where the positions are kept.
     pub positions: Positions,
+    /// A topic of which this group keeps an offset beside each of its own (one topic's) partitions', although it does
+    /// not subscribe to it; only with positions that are committed.
+    pub companion: Option<String>,
     /// How long what is in flight may take once its partition is revoked.
     pub revoke_drain: Duration,
     /// How long what is in flight may take once the process stops.
@@ -38,6 +41,7 @@ impl StageConfig {
             queue_capacity: 512,
             fetch: FetchSize::Large,
             positions: Positions::Committed,
+            companion: None,
             revoke_drain: Duration::from_secs(3),
             shutdown_drain: Duration::from_secs(10),
         }
@@ -85,6 +89,8 @@ impl StageConsumer {
 
     /// Waits until everything is drained, committed and the group left. Call after the shutdown began.
     pub async fn closed(self) {
+        // Nobody takes these any more, and the thread waits until they are gone.
+        drop(self.partitions);
         // An error means that the thread is gone, which is what is waited for.
         let _ = self.closed.await;
     }

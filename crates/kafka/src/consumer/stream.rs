@@ -7,11 +7,11 @@ use std::sync::{
 
 use postrider_domain::DirectoryVersion;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Record,
-    window::{CommitMetadata, SettleToken, SharedWindow},
+    window::{CommitMetadata, SettleToken, SharedWindow, Start},
 };
 
 /// A record and the duty to settle it.
@@ -23,37 +23,56 @@ pub struct Inbound {
     pub token: SettleToken,
 }
 
-/// One assigned partition, from its assignment to its revocation.
+/// One assigned partition, from its assignment to its revocation. To drop it says that the stage is done with the
+/// partition: until then, or until the time to drain is over, it is not given up and settlements are committed.
 #[derive(Debug)]
 pub struct PartitionStream {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
     pub(super) metadata: CommitMetadata,
+    pub(super) companion_start: Option<i64>,
     pub(super) records: mpsc::Receiver<Inbound>,
     /// Bytes that were read and not taken by the stage.
     pub(super) queued_bytes: Arc<AtomicUsize>,
     pub(super) window: Arc<SharedWindow>,
     pub(super) stopped: CancellationToken,
     pub(super) aborted: CancellationToken,
+    /// Tells that the stage has dropped the stream; last, so that what it had read ahead is gone as well.
+    pub(super) _released: DropGuard,
 }
 
 impl PartitionStream {
     /// A stream without a consumer behind it, for a stage's own tests: what is sent comes out, and the
     /// second value stops it.
     pub fn for_test(topic: &str, partition: i32, capacity: usize) -> (Self, TestPartition) {
+        Self::for_test_with_companion(topic, partition, capacity, None)
+    }
+
+    /// The same, where `companion` was committed beside the partition.
+    pub fn for_test_with_companion(
+        topic: &str,
+        partition: i32,
+        capacity: usize,
+        companion: Option<i64>,
+    ) -> (Self, TestPartition) {
         let (sender, records) = mpsc::channel(capacity);
-        let window = SharedWindow::new(CommitMetadata::default());
+        let window = SharedWindow::new(Start { companion, ..Start::default() });
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let (stopped, aborted) = (CancellationToken::new(), CancellationToken::new());
-        let test = TestPartition {
-            sender,
+        let (stopped, aborted, released) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let stream = Self {
+            topic: topic.into(),
+            partition,
+            metadata: CommitMetadata::default(),
+            companion_start: companion,
+            records,
             queued_bytes: queued_bytes.clone(),
             window: window.clone(),
             stopped: stopped.clone(),
             aborted: aborted.clone(),
+            _released: released.clone().drop_guard(),
         };
-        let metadata = CommitMetadata::default();
-        (Self { topic: topic.into(), partition, metadata, records, queued_bytes, window, stopped, aborted }, test)
+        (stream, TestPartition { sender, queued_bytes, window, stopped, aborted, released })
     }
 
     /// The topic.
@@ -97,6 +116,17 @@ impl PartitionStream {
         self.aborted.clone()
     }
 
+    /// The offset of the companion topic's partition that was committed beside this one, if any.
+    pub fn companion_start(&self) -> Option<i64> {
+        self.companion_start
+    }
+
+    /// Commits this as the offset of the companion topic's partition from here on, fenced as the partition's own: of
+    /// an assignment that was lost nothing is committed any more.
+    pub fn set_companion(&self, offset: i64) {
+        self.window.set_companion(offset);
+    }
+
     /// Stores the directory's version with the commits from here on.
     pub fn set_version(&self, version: DirectoryVersion) {
         self.window.set_version(version);
@@ -113,22 +143,33 @@ pub struct TestPartition {
     pub stopped: CancellationToken,
     /// Ends the time to drain.
     pub aborted: CancellationToken,
+    released: CancellationToken,
 }
 
 impl TestPartition {
     /// Hands a record to the stage.
     ///
     /// # Panics
-    /// If the stream was dropped.
+    /// If the stream was dropped, or a record of this offset was sent and settled before.
     pub async fn send(&self, record: Record) {
         self.queued_bytes.fetch_add(record.size(), Ordering::Relaxed);
-        let token = self.window.track(record.offset);
+        let token = self.window.track(record.offset).token.expect("a record is sent once");
         self.sender.send(Inbound { record, token }).await.expect("the stage reads its stream");
     }
 
     /// The offset that would be committed now.
     pub fn committable(&self) -> Option<i64> {
-        self.window.committable().map(|(offset, _)| offset)
+        self.window.prefix()
+    }
+
+    /// The companion's offset that would be committed now.
+    pub fn companion(&self) -> Option<i64> {
+        self.window.companion()
+    }
+
+    /// Whether the stage has dropped its stream.
+    pub fn is_released(&self) -> bool {
+        self.released.is_cancelled()
     }
 
     /// Records handed out and neither settled nor let go of.
