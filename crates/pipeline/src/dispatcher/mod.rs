@@ -9,14 +9,20 @@
 //! ```
 
 mod attempt;
+#[allow(dead_code)]
+mod gate;
 mod job;
 mod lane;
+#[allow(dead_code)]
+mod memory;
 mod opened;
 mod partition;
 mod service;
 mod settle;
 #[cfg(test)]
 mod tests;
+#[allow(dead_code)]
+mod uptime;
 mod verdict;
 
 pub use service::{Dispatcher, DispatcherConfig, DispatcherDeps};
