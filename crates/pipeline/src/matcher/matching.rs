@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use postrider_domain::{
-    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription, envelope::Rendered, filter::EventView,
+    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription,
+    endpoint::BodyStyle,
+    envelope::{Rendered, render},
+    filter::EventView,
     message_id::message_id,
 };
 
@@ -26,6 +29,24 @@ pub(super) fn deciding(event: &Event, candidates: Vec<Arc<Subscription>>) -> Vec
     deciding
 }
 
+/// One event's bodies: each style is rendered once, when it is first asked for.
+#[derive(Debug)]
+pub(super) struct Bodies<'a> {
+    event: &'a Event,
+    rendered: HashMap<BodyStyle, Rendered>,
+}
+
+impl<'a> Bodies<'a> {
+    pub(super) fn of(event: &'a Event) -> Self {
+        Self { event, rendered: HashMap::new() }
+    }
+
+    /// The body in `style`.
+    pub(super) fn in_style(&mut self, style: BodyStyle) -> &Rendered {
+        self.rendered.entry(style).or_insert_with(|| render(self.event, style))
+    }
+}
+
 /// The delivery of `event`, rendered as `rendered`, that `subscription` decided.
 pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscription) -> Delivery {
     Delivery {
@@ -40,7 +61,7 @@ pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscr
         ordering_key: event.ordering_key.clone(),
         source: event.coordinates.clone(),
         content_type: rendered.content_type.clone(),
-        headers: Vec::new(),
+        headers: rendered.headers.clone(),
         body: rendered.body.clone(),
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use metrics::Counter;
 use postrider_domain::{
-    Attempt, Delivery, Event, Routing,
-    envelope::{MAX_BODY_BYTES, render},
+    Attempt, Delivery, Event, Routing, Subscription, endpoint::BodyStyle, envelope::MAX_BODY_BYTES,
 };
 use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -106,7 +105,6 @@ impl<S: Sink> RecordMatcher<S> {
             self.counters.unmatched.increment(1);
             return Ok(());
         }
-        let rendered = render(event);
         let routing = Routing {
             attempt: Attempt::FIRST,
             first_attempt_at: None,
@@ -116,15 +114,23 @@ impl<S: Sink> RecordMatcher<S> {
             generation: 0,
             traceparent: traceparent(&record.headers),
         };
-        let _memory = self.memory_for(rendered.body.len() * deciding.len().min(MAX_FAN_OUT)).await;
+        let mut bodies = matching::Bodies::of(event);
         for subscriptions in deciding.chunks(MAX_FAN_OUT) {
-            let deliveries =
-                subscriptions.iter().map(|subscription| matching::delivery(event, &rendered, subscription));
-            try_join_all(deliveries.map(|delivery| self.send(delivery, &routing))).await?;
+            let delivery = |subscription: &Arc<Subscription>| {
+                matching::delivery(event, bodies.in_style(self.style(subscription)), subscription)
+            };
+            let deliveries: Vec<Delivery> = subscriptions.iter().map(delivery).collect();
+            let _memory = self.memory_for(deliveries.iter().map(|delivery| delivery.body.len()).sum()).await;
+            try_join_all(deliveries.into_iter().map(|delivery| self.send(delivery, &routing))).await?;
         }
         self.counters.matched.increment(1);
         self.counters.deliveries.increment(deciding.len() as u64);
         Ok(())
+    }
+
+    /// What body the subscription's endpoint asks for. One that is not known here may have any: it was deleted.
+    fn style(&self, subscription: &Subscription) -> BodyStyle {
+        self.directory.endpoint(&subscription.endpoint).map(|endpoint| endpoint.settings.body).unwrap_or_default()
     }
 
     /// Waits for room for so many bytes; more than there is in all is let through alone.

@@ -1,7 +1,5 @@
 use bytes::Bytes;
-use postrider_domain::{
-    EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp, envelope::render, filter::Filter,
-};
+use postrider_domain::{EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp, filter::Filter};
 
 use super::*;
 
@@ -62,11 +60,23 @@ fn a_subscription_whose_filter_does_not_hold_does_not_decide() {
 #[test]
 fn a_delivery_has_the_same_message_id_whenever_it_is_matched() {
     let event = event();
-    let rendered = render(&event);
+    let rendered = render(&event, BodyStyle::Envelope);
     let of = |subscription: Arc<Subscription>| delivery(&event, &rendered, &subscription);
     let (first, again) = (of(subscription("sub_a", "ep_1", 1, None)), of(subscription("sub_b", "ep_1", 2, None)));
     assert_eq!(first.message_id, again.message_id);
     assert_ne!(first.message_id, of(subscription("sub_a", "ep_2", 1, None)).message_id);
     assert_eq!((first.ordering_key.as_deref(), first.run), (Some("7"), Run::LIVE));
     assert!(std::str::from_utf8(&first.body).unwrap().ends_with(r#""data":{"total": 100}}"#));
+}
+
+#[test]
+fn each_style_is_rendered_once_and_its_headers_go_with_the_delivery() {
+    let event = event();
+    let mut bodies = Bodies::of(&event);
+    let first = bodies.in_style(BodyStyle::Crm).body.clone();
+    assert_eq!(bodies.in_style(BodyStyle::Crm).body.as_ptr(), first.as_ptr());
+    let binary =
+        delivery(&event, bodies.in_style(BodyStyle::CloudeventsBinary), &subscription("sub_a", "ep_1", 1, None));
+    assert_eq!((&binary.body, binary.headers[1].name.as_str()), (&event.data, "ce-id"));
+    assert_eq!(binary.headers[1].value, "id");
 }

@@ -1,9 +1,14 @@
 use bytes::Bytes;
 use postrider_domain::{
-    ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, EndpointId, Subscription, SubscriptionId,
-    TenantId, Timestamp, delivery_event::DeadLetter, tier::Tiers,
+    ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, Endpoint, EndpointId, Subscription,
+    SubscriptionId, TenantId, Timestamp,
+    delivery_event::DeadLetter,
+    endpoint::{BodyStyle, EndpointSettings},
+    seal::{KeyRing, SealedAt},
+    tier::Tiers,
 };
 use postrider_kafka::{Codec, Headers, Record, routing_from_headers};
+use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::{matcher::SourceFormat, sink::FakeSink};
@@ -19,6 +24,25 @@ fn subscription(number: usize, endpoint: &str, pattern: &str) -> ConfigBody {
         filter: None,
         created_at: Timestamp::EPOCH,
     })
+}
+
+fn endpoint(id: &str, body: BodyStyle) -> ConfigBody {
+    let mut rng = StdRng::seed_from_u64(1);
+    let keys = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
+    let (tenant, id) = (TenantId::from_trusted(TENANT), EndpointId::from_trusted(id));
+    let at = SealedAt { tenant: &tenant, entity: &(&id).into(), purpose: "endpoint.url", version: 1 };
+    ConfigBody::Endpoint(Box::new(Endpoint {
+        url: keys.seal(b"https://example.com/", at, &mut rng),
+        id,
+        tenant,
+        origin: "https://example.com".to_owned(),
+        enabled: true,
+        enabled_version: 1,
+        timeout_ms: 30_000,
+        retry: serde_json::from_str(r#"{"delays_seconds":[30]}"#).unwrap(),
+        secrets: Vec::new(),
+        settings: EndpointSettings { body, ..EndpointSettings::default() },
+    }))
 }
 
 fn matcher(sink: &FakeSink, directory: &Directory) -> Arc<RecordMatcher<FakeSink>> {
@@ -77,6 +101,24 @@ async fn an_event_becomes_one_delivery_for_each_endpoint_that_wants_it() {
     let routing = routing_from_headers(&sent[0].headers).unwrap();
     assert_eq!((routing.attempt.get(), routing.version), (1, Some(DirectoryVersion { epoch: 1, seq: 4 })));
     assert_eq!(test.committable(), Some(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_endpoint_gets_the_body_that_it_asks_for() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![
+        endpoint("ep_1", BodyStyle::Envelope),
+        endpoint("ep_2", BodyStyle::CloudeventsBinary),
+        subscription(1, "ep_1", "*"),
+        subscription(2, "ep_2", "*"),
+    ]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    test.send(record(0, CREATED)).await;
+    a_second().await;
+    let sent: Vec<Delivery> = sink.acknowledged_for("t.deliveries").iter().map(decoded).collect();
+    assert!(sent[0].headers.is_empty() && sent[0].body.starts_with(br#"{"type":"order.created""#));
+    assert_eq!((&sent[1].body[..], sent[1].headers.len()), (&br#"{"total": 1.10}"#[..], 5));
 }
 
 #[tokio::test(start_paused = true)]
