@@ -1,10 +1,10 @@
 # Thin: each target is a line over cargo or scripts/. `make` lists them.
 export SQLX_OFFLINE := true
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt openapi sql-cache
+.PHONY: help setup demo test test-faults test-isolation bench check fmt openapi sql-cache
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
 
 setup: ## Install what is missing, or say what it is (all other targets do this first)
 	@scripts/setup
@@ -15,6 +15,18 @@ demo: setup ## See Postrider at work: events in, signed webhooks out (KEEP=1 kee
 
 test: setup ## Run all tests: unit, property, and end to end on a real Kafka and Postgres
 	cargo test --workspace
+
+test-faults: setup ## Run the long fault tests, one after the other, on a release build (about half an hour)
+	cargo test --release --workspace --test e2e -- --ignored --test-threads 1 --nocapture $(TEST)
+
+test-isolation: setup ## Measure what one hanging endpoint of 100 does to the others (release build, 5 minutes)
+	@cargo build --release --workspace --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench isolation
+
+bench: setup ## Measure speed, latency, CPU and memory beside a raw POST loop (release build, 10 minutes)
+	@cargo build --release --workspace --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench load
+	@$${CARGO_TARGET_DIR:-target}/release/bench memory
 
 check: setup ## Run what CI checks: format, lints, docs, generated files, tidiness, dependencies
 	@scripts/check

@@ -11,6 +11,7 @@ mod kafka;
 mod postgres;
 mod process;
 mod receiver;
+pub mod usage;
 mod wait;
 
 pub use api::{Answer, ApiClient};

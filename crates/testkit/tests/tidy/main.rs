@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["domain", "kafka", "postgres"]),
     ("testkit", &["domain", "kafka", "postgres"]),
     ("postrider", &["domain", "kafka", "postgres", "pipeline", "control"]),
+    ("bench", &["domain", "kafka", "testkit"]),
 ];
 
 /// Dependencies that one crate keeps from all others.

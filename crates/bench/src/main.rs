@@ -1,0 +1,60 @@
+//! Measures the release build of Postrider on a real Kafka and a real Postgres, against a sink of its own.
+//!
+//! `make bench` and `make test-isolation` run it. Exit codes: 0 every target is met, 1 one is missed or the measurement
+//! failed.
+
+mod deployment;
+mod isolation;
+mod load;
+mod loader;
+mod memory;
+mod memory_watch;
+mod raw;
+mod report;
+mod request;
+mod servers;
+mod sink;
+mod stopwatch;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+/// Measures Postrider.
+#[derive(Debug, Parser)]
+enum Command {
+    /// Speed, latency, and CPU time per delivery.
+    Load(load::LoadOptions),
+    /// Memory with a small and with a large backlog.
+    Memory(memory::MemoryOptions),
+    /// What one endpoint that hangs does to the others.
+    Isolation,
+    /// The loop that Postrider is compared with; `load` runs it.
+    #[command(hide = true)]
+    Raw(raw::RawOptions),
+}
+
+fn main() -> ExitCode {
+    match measure(&Command::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(command: &Command) -> anyhow::Result<bool> {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // nobody was faster
+    let runtime = tokio::runtime::Runtime::new().context("start the asynchronous runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Load(options) => load::run(options).await,
+            Command::Memory(options) => memory::run(options).await,
+            Command::Isolation => isolation::run().await,
+            Command::Raw(options) => raw::run(options).await.map(|()| true),
+        }
+    })
+}
