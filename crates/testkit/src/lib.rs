@@ -21,5 +21,7 @@ pub use kafka::{JARS_VARIABLE, KafkaCluster};
 pub use postgres::create_test_database;
 pub use postrider_postgres::local::{LocalPostgres, Signal, free_port};
 pub use process::{PostriderCommand, PostriderProcess};
-pub use receiver::{Behaviour, Received, Receiver, TestCa, Verdict, compare};
+pub use receiver::{
+    Behaviour, Disorder, Impostor, Nonsense, Reach, Received, Receiver, TestCa, Verdict, compare, disorders,
+};
 pub use wait::eventually;

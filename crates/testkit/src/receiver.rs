@@ -10,19 +10,23 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
 use parking_lot::RwLock;
 use postrider_domain::Timestamp;
-use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 mod behaviour;
 mod connection;
+mod impostor;
 mod ledger;
 mod path;
+mod reach;
 mod serve;
 mod tls;
 
 pub use behaviour::Behaviour;
-pub use ledger::{Verdict, compare};
+pub use impostor::{Impostor, Nonsense};
+pub use ledger::{Disorder, Verdict, compare, disorders};
+pub use reach::Reach;
 pub use tls::TestCa;
 
 use path::PathState;
@@ -71,30 +75,38 @@ pub struct Receiver {
     base: String,
     address: SocketAddr,
     paths: Arc<Paths>,
+    reach: watch::Sender<Reach>,
     _server: AbortOnDropHandle<()>,
 }
 
 impl Receiver {
     /// Starts a receiver that speaks plain HTTP.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::bind(None, "http", "127.0.0.1").await
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same at another address of the loopback interface (127.0.0.0/8): another host, to its clients.
+    pub async fn start_at(address: Ipv4Addr) -> anyhow::Result<Self> {
+        Self::bind(None, "http", address, &address.to_string())
     }
 
     /// Starts a receiver that speaks TLS, with a certificate for `localhost`, 127.0.0.1 and `names`.
     pub async fn start_tls(ca: &TestCa, names: &[&str]) -> anyhow::Result<Self> {
         let acceptor = TlsAcceptor::from(ca.server_config(names)?);
-        Self::bind(Some(acceptor), "https", "localhost").await
+        Self::bind(Some(acceptor), "https", Ipv4Addr::LOCALHOST, "localhost")
     }
 
-    async fn bind(tls: Option<TlsAcceptor>, scheme: &str, host: &str) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listen on the loopback interface")?;
+    fn bind(tls: Option<TlsAcceptor>, scheme: &str, address: Ipv4Addr, host: &str) -> anyhow::Result<Self> {
+        let listener = reach::listen((address, 0).into()).context("listen on the loopback interface")?;
         let address = listener.local_addr().context("read the receiver's own address")?;
         let paths = Arc::new(Paths::default());
-        let server = tokio::spawn(serve::accept(listener, tls, Arc::clone(&paths)));
+        let reach = watch::Sender::default();
+        let server = tokio::spawn(serve::accept(listener, tls, Arc::clone(&paths), reach.subscribe()));
         Ok(Self {
             base: format!("{scheme}://{host}:{}", address.port()),
             address,
             paths,
+            reach,
             _server: AbortOnDropHandle::new(server),
         })
     }
@@ -112,6 +124,11 @@ impl Receiver {
     /// From now on, answers requests to `path` so. A path that was told nothing answers 200.
     pub fn behave(&self, path: &str, behaviour: Behaviour) {
         self.paths.get(path).behave(behaviour);
+    }
+
+    /// From now on, it is reached so.
+    pub fn reach(&self, reach: Reach) {
+        self.reach.send_replace(reach);
     }
 
     /// From now on, checks the signatures of requests to `path` with `secret` (`whsec_…`).

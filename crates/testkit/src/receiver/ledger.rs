@@ -30,9 +30,44 @@ pub fn compare(
     }
 }
 
+/// Something of a key that was received for the first time after something later of the same key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disorder {
+    /// The key.
+    pub key: String,
+    /// What came.
+    pub number: u64,
+    /// What had come before it, though it is later.
+    pub after: u64,
+}
+
+/// Where, within a key, first receipts were not in the order of their numbers. Repetitions may come at any time.
+pub fn disorders(received: impl IntoIterator<Item = (String, u64)>) -> Vec<Disorder> {
+    let mut seen: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (key, number) in received {
+        let of_key = seen.entry(key.clone()).or_default();
+        let latest = of_key.last().copied().unwrap_or_default();
+        if of_key.insert(number) && number < latest {
+            found.push(Disorder { key, number, after: latest });
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_receipts_of_a_key_are_in_order_whatever_is_repeated() {
+        let all = |text: &str| {
+            let one = |pair: &str| (pair[..1].to_owned(), pair[1..].parse().unwrap());
+            disorders(text.split(' ').map(one).collect::<Vec<_>>())
+        };
+        assert_eq!(all("a1 b1 a2 a1 a3 b2 a2 b1"), []);
+        assert_eq!(all("a1 b9 a3 a2 b10 a3"), [Disorder { key: "a".to_owned(), number: 2, after: 3 }]);
+    }
 
     #[test]
     fn lost_duplicate_and_unexpected_ids_are_told_apart() {

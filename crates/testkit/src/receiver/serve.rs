@@ -16,12 +16,14 @@ use hyper_util::server::conn::auto;
 use postrider_domain::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::behaviour::Answer;
 use super::connection::Connection;
+use super::reach::{Blackhole, Reach, behind, listen};
 use super::{Paths, Received};
 
 type Body = Either<Empty<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
@@ -31,14 +33,45 @@ const HUGE_CHUNK: &[u8] = &[b'x'; 64 * 1024];
 const TRICKLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Takes connections until it is dropped, and its connections with it.
-pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, paths: Arc<Paths>) {
+pub(super) async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    paths: Arc<Paths>,
+    mut reach: watch::Receiver<Reach>,
+) {
+    let address = listener.local_addr().expect("a listener has an address");
+    let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                connections.spawn(connection(stream, tls.clone(), Arc::clone(&paths)));
+        let now = *reach.borrow_and_update();
+        let changed = match (now, &listener) {
+            (Reach::Open, Some(open)) => tokio::select! {
+                accepted = open.accept() => {
+                    if let Ok((stream, _)) = accepted {
+                        let serving = connection(stream, tls.clone(), Arc::clone(&paths));
+                        connections.spawn(behind(reach.clone(), serving));
+                    }
+                    Ok(())
+                }
+                Some(_) = connections.join_next() => Ok(()),
+                changed = reach.changed() => changed,
             },
-            Some(_) = connections.join_next() => {}
+            (Reach::Open, None) => {
+                listener = Some(listen(address).expect("the port is still ours to listen at"));
+                Ok(())
+            }
+            (Reach::Blackholed, _) => {
+                drop(listener.take());
+                let _blackhole = Blackhole::open(address).await.expect("the port is still ours to listen at");
+                reach.changed().await
+            }
+            (Reach::Refused, _) => {
+                drop(listener.take());
+                reach.changed().await
+            }
+        };
+        if changed.is_err() {
+            return; // the receiver is gone
         }
     }
 }

@@ -103,6 +103,40 @@ async fn tls_is_proved_by_the_authority_and_speaks_http_2() {
 }
 
 #[tokio::test]
+async fn behind_a_blackhole_neither_old_nor_new_connections_get_an_answer() {
+    const SOON: Duration = Duration::from_millis(500);
+    let receiver = Receiver::start_at([127, 0, 3, 1].into()).await.unwrap();
+    let kept = client();
+    let ask = async |client: &reqwest::Client| client.post(receiver.url("/b")).timeout(SOON).send().await;
+    assert_eq!(ask(&kept).await.unwrap().status(), 200);
+    receiver.reach(Reach::Blackholed);
+    assert!(ask(&kept).await.unwrap_err().is_timeout(), "on the connection that there is");
+    let error = crate::eventually(LIMIT, "new connections to hang", async || {
+        let error = ask(&client()).await.unwrap_err();
+        error.is_timeout().then_some(error)
+    });
+    assert!(error.await.is_timeout());
+    receiver.reach(Reach::Open);
+    assert_eq!(client().post(receiver.url("/b")).send().await.unwrap().status(), 200);
+    assert!(receiver.url("/").starts_with("http://127.0.3.1:"));
+}
+
+#[tokio::test]
+async fn it_can_refuse_connections_and_come_back_at_the_same_address() {
+    let receiver = Receiver::start().await.unwrap();
+    let client = client();
+    let ask = async || client.post(receiver.url("/c")).send().await;
+    assert_eq!(ask().await.unwrap().status(), 200);
+    receiver.reach(Reach::Refused);
+    crate::eventually(LIMIT, "connections to be refused", async || {
+        ask().await.err().filter(reqwest::Error::is_connect)
+    })
+    .await;
+    receiver.reach(Reach::Open);
+    crate::eventually(LIMIT, "an answer", async || ask().await.ok()).await;
+}
+
+#[tokio::test]
 async fn requests_are_cheap() {
     const REQUESTS: usize = 2_000;
     let receiver = Receiver::start().await.unwrap();
