@@ -215,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::retry::Schedule;
+    use crate::retry::{MAX_AGE_SECONDS, MAX_DELAYS, Schedule, tests::any_schedule};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
     const MIDDLE: Jitter = Jitter(0.5);
@@ -321,6 +321,45 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the policy, the answers and the jitter: the attempts end, none begins after the greatest age, and
+        /// every wait is one that somebody asked for.
+        #[test]
+        fn attempts_end_and_none_begins_after_the_greatest_age(
+            schedule in any_schedule(),
+            max_age in proptest::option::of(1..=MAX_AGE_SECONDS),
+            answers in proptest::collection::vec((0.0..=1.0f64, proptest::option::of(any::<u64>())), MAX_DELAYS + 1),
+        ) {
+            let policy = RetryPolicy::new(schedule, max_age).unwrap();
+            let (mut attempt, mut now) = (Attempt::FIRST, NOW);
+            for (jitter, asked_for) in answers {
+                let retry_after = asked_for.map(Duration::from_secs);
+                let outcome = Outcome::Answered { status: 503, retry_after };
+                let NextStep::RetryAfter(delay) = next_step(&outcome, attempt, NOW, &policy, now, Jitter(jitter)) else {
+                    let over_age = policy.max_age().is_some_and(|age| now + Duration::from_hours(8 * 24) > NOW + age);
+                    prop_assert!(policy.delay_after(attempt).is_none() || over_age);
+                    return Ok(());
+                };
+                match retry_after {
+                    Some(asked) => prop_assert_eq!(delay, asked.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())),
+                    None => prop_assert!(delay <= policy.delay_after(attempt).unwrap().mul_f64(1.0 + JITTER)),
+                }
+                now = now + delay;
+                prop_assert!(policy.max_age().is_none_or(|age| now <= NOW + age));
+                attempt = attempt.next();
+            }
+            prop_assert!(false, "there were more than {MAX_DELAYS} retries");
+        }
+
+        /// Age counts from the first attempt: however late that comes, what follows is the same.
+        #[test]
+        fn a_first_attempt_is_never_too_late(waited_days in 0..3_650u64, schedule in any_schedule()) {
+            let policy = RetryPolicy::new(schedule, Some(1)).unwrap();
+            let late = NOW + Duration::from_hours(24 * waited_days);
+            let step = |now| next_step(&asked(503, 1), Attempt::FIRST, now, &policy, now, MIDDLE);
+            prop_assert_eq!(step(late), step(NOW));
+            prop_assert_eq!(step(late) == seconds(1), policy.delay_after(Attempt::FIRST).is_some());
+        }
+
         #[test]
         fn jitter_moves_a_delay_by_a_tenth_at_most(jitter in 0.0..=1.0f64, attempt in 1..=9u32) {
             let policy = RetryPolicy::default();

@@ -230,7 +230,7 @@ impl From<RetryPolicy> for RetryPolicyJson {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::{from_str, json, to_value};
 
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    fn any_schedule() -> impl Strategy<Value = Schedule> {
+    pub(crate) fn any_schedule() -> impl Strategy<Value = Schedule> {
         let exponential = (1..=3_600u32, 1.0..=10.0f64, 3_600..=604_800u32, 0..=10u32).prop_map(
             |(initial_seconds, factor, max_seconds, retries)| {
                 Schedule::Exponential(Exponential { initial_seconds, factor, max_seconds, retries })
