@@ -281,3 +281,27 @@ pub struct DeadLetter {
     /// W3C trace context, if there was one.
     pub traceparent: Option<String>,
 }
+
+impl DeadLetter {
+    /// Of a delivery that ends at `at` before the attempt that `routing` names.
+    pub fn before_attempt(
+        delivery: Delivery,
+        routing: &crate::Routing,
+        error: ErrorClass,
+        message: String,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            delivery,
+            attempts: i32::try_from(routing.attempt.get() - 1).unwrap_or(i32::MAX),
+            error,
+            error_message: Some(message),
+            last_status: None,
+            response_excerpt: None,
+            matched_at: routing.matched_at,
+            first_attempt_at: routing.first_attempt_at,
+            at,
+            traceparent: routing.traceparent.clone(),
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The data plane: from a source record to a signed request, without Postgres.
 
+mod burial;
 pub mod directory;
 pub mod dispatcher;
 pub mod egress;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Reads:        postrider.retry.<tier>   (key: endpoint id)
-//! Writes:       postrider.deliveries, postrider.retry.<another tier>; postrider.rejected
+//! Writes:       postrider.deliveries, postrider.retry.<another tier>; postrider.rejected; for what is too
+//!               large there, postrider.dlq and postrider.delivery-events
 //! Commits when: the forwarded record is acknowledged
 //! On failure:   what can't be written is not settled; a record without readable routing is rejected
 //! ```
@@ -13,15 +14,19 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use postrider_domain::{
-    Timestamp,
+    Delivery, Routing, Timestamp,
     tier::{Hop, Tier, Tiers},
 };
 use postrider_kafka::{
-    BrokerClock, FetchSize, Inbound, KafkaConfig, Layout, Outgoing, PartitionStream, ProduceError, Readiness, Record,
-    RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics, reject, routing_from_headers,
+    BrokerClock, DecodeError, FetchSize, Inbound, KafkaConfig, Layout, Outgoing, PartitionStream, ProduceError,
+    Readiness, Record, RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics,
+    reject, routing_from_headers,
 };
 
-use crate::stage::{self, StageError};
+use crate::{
+    burial::Burial,
+    stage::{self, StageError},
+};
 
 /// Records of one partition that may be forwarded and not acknowledged.
 const MAX_RECORDS_IN_FLIGHT: usize = 256;
@@ -139,6 +144,7 @@ struct Forwarder<S> {
     layout: Layout,
     tiers: Tiers,
     sink: S,
+    burial: Burial<S>,
     deliveries: Arc<str>,
     retry: HashMap<Tier, Arc<str>>,
     rejected: Arc<str>,
@@ -147,6 +153,7 @@ struct Forwarder<S> {
 impl<S: Sink> Forwarder<S> {
     fn new(topics: &Topics, layout: Layout, tiers: Tiers, sink: S) -> Self {
         Self {
+            burial: Burial::new(sink.clone(), layout.clone(), topics),
             layout,
             sink,
             deliveries: topics.deliveries().into(),
@@ -159,25 +166,39 @@ impl<S: Sink> Forwarder<S> {
     /// Forwards a record that its tier is done with, byte for byte. Answers its token, to be settled.
     async fn forward(self: Arc<Self>, inbound: Inbound) -> Result<SettleToken, ProduceError> {
         let Inbound { record, token } = inbound;
-        let outgoing = match self.next_record(&record) {
-            Ok(outgoing) => outgoing,
+        let (outgoing, routing) = match self.next_record(&record) {
+            Ok(next) => next,
             Err(message) => {
-                reject(&self.sink, &self.rejected, &record, RejectReason::Corrupt, &message).await?;
+                self.reject(&record, &message).await?;
                 return Ok(token);
             }
         };
         match self.sink.send(outgoing).await {
             Ok(_) => metrics::counter!("postrider_retrier_forwarded_total").increment(1),
-            Err(ProduceError::TooLarge { reason, .. }) => {
-                reject(&self.sink, &self.rejected, &record, RejectReason::TooLarge, &reason).await?;
-            }
+            Err(ProduceError::TooLarge { reason, .. }) => self.bury(&record, &routing, reason).await?,
             Err(error) => return Err(error),
         }
         Ok(token)
     }
 
-    /// The record as it goes on. Error: why it can't.
-    fn next_record(&self, record: &Record) -> Result<Outgoing, String> {
+    /// Ends a delivery that is too large for where it goes next, so that it does not seem to wait for ever.
+    async fn bury(&self, record: &Record, routing: &Routing, reason: String) -> Result<(), ProduceError> {
+        let value = record.value.as_deref().unwrap_or_default();
+        loop {
+            match self.layout.codec().decode::<Delivery>(value) {
+                Ok(delivery) => return self.burial.too_large(delivery, routing, reason).await,
+                Err(DecodeError::UnknownSchema(fingerprint)) => self.layout.codec().learned(fingerprint).await,
+                Err(error) => return self.reject(record, &error.to_string()).await,
+            }
+        }
+    }
+
+    async fn reject(&self, record: &Record, message: &str) -> Result<(), ProduceError> {
+        reject(&self.sink, &self.rejected, record, RejectReason::Corrupt, message).await
+    }
+
+    /// The record as it goes on, and its routing. Error: why it can't.
+    fn next_record(&self, record: &Record) -> Result<(Outgoing, Routing), String> {
         let routing = routing_from_headers(&record.headers).map_err(|error| error.to_string())?;
         let endpoint = record.key_str().ok_or("its key is not an endpoint id")?;
         let value = record.value.clone().ok_or("it has no value")?;
@@ -187,13 +208,14 @@ impl<S: Sink> Forwarder<S> {
             Hop::Deliver => &self.deliveries,
             Hop::Tier(tier) => &self.retry[tier],
         };
-        Ok(Outgoing {
+        let outgoing = Outgoing {
             topic: topic.clone(),
             partition: Some(self.layout.partition(topic, endpoint)),
             key: endpoint.to_owned().into(),
             value: Some(value),
             headers: record.headers.clone(),
-        })
+        };
+        Ok((outgoing, routing))
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     dead,
+    dedupe::{Admitted, Dedupe},
     decode::{decode, traceparent},
     matching,
     source::SourceConfig,
@@ -24,6 +25,23 @@ const MAX_FAN_OUT: usize = 256;
 const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
 const MEMORY_UNIT_BYTES: usize = 1_024;
+/// A record whose work is durable elsewhere.
+#[derive(Debug)]
+pub(super) struct Matched {
+    token: SettleToken,
+    admitted: Option<Admitted>,
+}
+
+impl Matched {
+    /// Settles the record; from now on others with its event are duplicates.
+    pub(super) fn settle(self, now: Timestamp) {
+        self.token.settle();
+        if let Some(admitted) = self.admitted {
+            admitted.settled(now);
+        }
+    }
+}
+
 
 /// Matches the records of one source.
 #[derive(Debug)]
@@ -58,6 +76,7 @@ impl Counters {
             matched: events("matched"),
             unmatched: events("unmatched"),
             rejected: events("rejected"),
+            duplicate: events("duplicate"),
             empty: events("empty"),
             deliveries: metrics::counter!("postrider_matcher_deliveries_total", "source" => source.to_owned()),
         }
@@ -70,6 +89,7 @@ impl<S: Sink> RecordMatcher<S> {
             counters: Counters::new(&source.name),
             source,
             directory: directory.clone(),
+            burial: Burial::new(sink.clone(), layout.clone(), topics),
             layout: layout.clone(),
             sink,
             deliveries: topics.deliveries().into(),
@@ -95,7 +115,7 @@ impl<S: Sink> RecordMatcher<S> {
                 reject(&self.sink, &self.rejected, &record, rejection.reason, &rejection.message).await?;
             }
         }
-        Ok(token)
+        Ok(Matched { token, admitted })
     }
 
     async fn deliver(&self, event: &Event, record: &Record) -> Result<(), ProduceError> {
@@ -144,11 +164,11 @@ impl<S: Sink> RecordMatcher<S> {
         let bytes = delivery.body.len();
         if bytes > MAX_BODY_BYTES {
             let message = format!("the body has {bytes} bytes; at most {MAX_BODY_BYTES} are sent");
-            return self.bury(delivery, routing, message).await;
+            return self.burial.too_large(delivery, routing, message).await;
         }
         let record = outgoing::delivery(&self.layout, &self.deliveries, &delivery, routing);
         match self.sink.send(record).await {
-            Err(ProduceError::TooLarge { reason, .. }) => self.bury(delivery, routing, reason).await,
+            Err(ProduceError::TooLarge { reason, .. }) => self.burial.too_large(delivery, routing, reason).await,
             other => other.map(drop),
         }
     }

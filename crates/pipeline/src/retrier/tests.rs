@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use postrider_domain::{Attempt, Routing, delivery::NotBefore};
+use postrider_domain::{
+    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates,
+    SubscriptionId, TenantId, delivery::NotBefore, delivery_event::DeadLetter,
+};
 use postrider_kafka::{Headers, routing_to_headers};
 
 use super::*;
@@ -115,6 +118,48 @@ async fn a_record_without_routing_is_rejected_and_the_partition_goes_on() {
     assert_eq!(rejected.len(), 1);
     assert_eq!(rejected[0].headers.get_str("pr-reason"), Some("corrupt"));
     assert_eq!(sink.acknowledged_for("t.deliveries").len(), 1);
+    assert_eq!(test.committable(), Some(2));
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        message_id: MessageId::from_trusted("msg_1"),
+        run: Run::LIVE,
+        kind: DeliveryKind::Live,
+        event_id: EventId::from_trusted("evt_1"),
+        tenant: TenantId::from_trusted("ten_1"),
+        endpoint: EndpointId::from_trusted("ep_1"),
+        subscription: SubscriptionId::from_trusted("sub_1"),
+        event_type: "order.created".to_owned(),
+        ordering_key: None,
+        source: SourceCoordinates { topic: "orders".into(), partition: 0, offset: 1 },
+        content_type: "application/json".to_owned(),
+        headers: Vec::new(),
+        body: Bytes::from_static(b"{}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_its_next_topic_refuses_is_dead_lettered_with_its_event() {
+    let sink = FakeSink::new();
+    sink.refuse_from("t.deliveries", 1);
+    let (stream, test) = PartitionStream::for_test("t.retry.5s", 0, 10);
+    let forwarder = forwarder(&sink);
+    let codec = forwarder.layout.codec().clone();
+    tokio::spawn(serve(forwarder, TIER, stream));
+    let appended = sink.clock().now();
+    test.send(Record { value: Some(codec.encode(&delivery())), ..record(0, TIER, appended) }).await;
+    test.send(record(1, TIER, appended)).await;
+    seconds(6).await;
+    let letters = sink.acknowledged_for("t.dlq");
+    let letter: DeadLetter = codec.decode(letters[0].value.as_ref().unwrap()).unwrap();
+    assert_eq!((letter.error.as_str(), letter.attempts, letter.delivery.body.len()), ("payload_too_large", 1, 0));
+    assert!(letter.at.since(appended) >= TIER);
+    let event: DeliveryEvent =
+        codec.decode(sink.acknowledged_for("t.delivery-events")[0].value.as_ref().unwrap()).unwrap();
+    assert!(matches!(event.body, DeliveryEventBody::DeadLettered(_)));
+    // What can't be read either has nobody to tell: it is rejected.
+    assert_eq!((letters.len(), sink.acknowledged_for("t.rejected").len()), (1, 1));
     assert_eq!(test.committable(), Some(2));
 }
 
