@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod concurrency;
 pub mod config_entry;
 pub mod custom_header;
+pub mod dedupe;
 pub mod delivery;
 pub mod delivery_event;
 pub mod egress;

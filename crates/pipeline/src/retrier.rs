@@ -19,8 +19,8 @@ use postrider_domain::{
 };
 use postrider_kafka::{
     BrokerClock, DecodeError, FetchSize, Inbound, KafkaConfig, Layout, Outgoing, PartitionStream, ProduceError,
-    Readiness, Record, RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics,
-    reject, routing_from_headers,
+    Readiness, Record, RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics, reject,
+    routing_from_headers,
 };
 
 use crate::{

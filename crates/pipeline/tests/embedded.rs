@@ -122,6 +122,7 @@ async fn an_event_is_matched_and_what_waits_in_a_tier_comes_back_unchanged() {
         topic: "orders".to_owned(),
         format: SourceFormat::Auto,
         tenant: Some(TenantId::from_trusted("ten_1")),
+        dedupe: None,
     };
     let config = MatcherConfig { sources: vec![source], shutdown_drain: Duration::from_secs(2) };
     let matcher = Matcher::new(

@@ -10,8 +10,8 @@
 //!               without a complete directory no record is looked at
 //! ```
 
-mod dead;
 mod decode;
+mod dedupe;
 mod json;
 mod matching;
 mod record;

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use metrics::Counter;
 use postrider_domain::{
-    Attempt, Delivery, Event, Routing, Subscription, endpoint::BodyStyle, envelope::MAX_BODY_BYTES,
+    Attempt, Delivery, Event, Routing, Subscription, Timestamp, endpoint::BodyStyle, envelope::MAX_BODY_BYTES,
 };
 use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    dead,
-    dedupe::{Admitted, Dedupe},
     decode::{decode, traceparent},
+    dedupe::{Admitted, Dedupe},
     matching,
     source::SourceConfig,
 };
-use crate::{directory::Directory, outgoing};
+use crate::{burial::Burial, directory::Directory, outgoing};
 
 /// Deliveries of one event that are written at a time.
 const MAX_FAN_OUT: usize = 256;
@@ -25,6 +24,7 @@ const MAX_FAN_OUT: usize = 256;
 const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
 const MEMORY_UNIT_BYTES: usize = 1_024;
+
 /// A record whose work is durable elsewhere.
 #[derive(Debug)]
 pub(super) struct Matched {
@@ -42,7 +42,6 @@ impl Matched {
     }
 }
 
-
 /// Matches the records of one source.
 #[derive(Debug)]
 pub(super) struct RecordMatcher<S> {
@@ -51,8 +50,7 @@ pub(super) struct RecordMatcher<S> {
     layout: Layout,
     sink: S,
     deliveries: Arc<str>,
-    delivery_events: Arc<str>,
-    dlq: Arc<str>,
+    burial: Burial<S>,
     rejected: Arc<str>,
     /// In units.
     memory: Semaphore,
@@ -66,6 +64,7 @@ struct Counters {
     unmatched: Counter,
     rejected: Counter,
     empty: Counter,
+    duplicate: Counter,
     deliveries: Counter,
 }
 
@@ -76,8 +75,8 @@ impl Counters {
             matched: events("matched"),
             unmatched: events("unmatched"),
             rejected: events("rejected"),
-            duplicate: events("duplicate"),
             empty: events("empty"),
+            duplicate: events("duplicate"),
             deliveries: metrics::counter!("postrider_matcher_deliveries_total", "source" => source.to_owned()),
         }
     }
@@ -89,12 +88,10 @@ impl<S: Sink> RecordMatcher<S> {
             counters: Counters::new(&source.name),
             source,
             directory: directory.clone(),
-            burial: Burial::new(sink.clone(), layout.clone(), topics),
             layout: layout.clone(),
+            burial: Burial::new(sink.clone(), layout.clone(), topics),
             sink,
             deliveries: topics.deliveries().into(),
-            delivery_events: topics.delivery_events().into(),
-            dlq: topics.dlq().into(),
             rejected: topics.rejected().into(),
             memory: Semaphore::new(MAX_IN_FLIGHT_BYTES / MEMORY_UNIT_BYTES),
         }
@@ -104,11 +101,35 @@ impl<S: Sink> RecordMatcher<S> {
         &self.directory
     }
 
-    /// Writes all that the record leads to. Answers its token, to be settled.
-    pub(super) async fn take(self: Arc<Self>, inbound: Inbound) -> Result<SettleToken, ProduceError> {
+    /// Broker time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.sink.clock().now()
+    }
+
+    /// What a partition remembers of its events, from the beginning.
+    pub(super) fn dedupe(&self) -> Option<Dedupe> {
+        self.source.dedupe.map(Dedupe::new)
+    }
+
+    /// Writes all that the record leads to, and answers it, to be settled.
+    pub(super) async fn take(
+        self: Arc<Self>,
+        inbound: Inbound,
+        dedupe: Option<Dedupe>,
+    ) -> Result<Matched, ProduceError> {
         let Inbound { record, token } = inbound;
+        let mut admitted = None;
         match decode(&self.source, &record) {
-            Ok(Some(event)) => self.deliver(&event, &record).await?,
+            Ok(Some(event)) => {
+                if let Some(dedupe) = dedupe {
+                    admitted = dedupe.admit(&event, record.offset, || self.now()).await;
+                    if admitted.is_none() {
+                        self.counters.duplicate.increment(1);
+                        return Ok(Matched { token, admitted });
+                    }
+                }
+                self.deliver(&event, &record).await?;
+            }
             Ok(None) => self.counters.empty.increment(1),
             Err(rejection) => {
                 self.counters.rejected.increment(1);
@@ -171,15 +192,5 @@ impl<S: Sink> RecordMatcher<S> {
             Err(ProduceError::TooLarge { reason, .. }) => self.burial.too_large(delivery, routing, reason).await,
             other => other.map(drop),
         }
-    }
-
-    /// Ends a delivery that is too large for a topic or for a request.
-    async fn bury(&self, delivery: Delivery, routing: &Routing, message: String) -> Result<(), ProduceError> {
-        let (letter, event) = dead::too_large(delivery, routing, self.sink.clock().now(), message);
-        metrics::counter!("postrider_dead_letters_total", "error" => letter.error.as_str()).increment(1);
-        let letter = self.sink.send(outgoing::dead_letter(&self.layout, &self.dlq, &letter));
-        let event = self.sink.send(outgoing::delivery_event(&self.layout, &self.delivery_events, &event));
-        tokio::try_join!(letter, event)?;
-        Ok(())
     }
 }

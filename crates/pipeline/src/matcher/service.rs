@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use postrider_kafka::{
-    KafkaConfig, Layout, PartitionStream, ProduceError, Readiness, SettleToken, Shutdown, Sink, StageConfig,
-    StageConsumer, Topics,
+    KafkaConfig, Layout, PartitionStream, ProduceError, Readiness, Shutdown, Sink, StageConfig, StageConsumer, Topics,
 };
 
-use super::{record::RecordMatcher, source::SourceConfig};
+use super::{
+    record::{Matched, RecordMatcher},
+    source::SourceConfig,
+};
 use crate::{
     directory::Directory,
     stage::{self, StageError},
@@ -94,6 +96,7 @@ async fn match_partition<S: Sink>(
             return Ok(());
         }
     }
+    let dedupe = matcher.dedupe();
     let mut in_flight = FuturesUnordered::new();
     let mut reading = true;
     while reading || !in_flight.is_empty() {
@@ -101,16 +104,16 @@ async fn match_partition<S: Sink>(
             biased;
             () = aborted.cancelled() => return Ok(()),
             Some(done) = in_flight.next() => {
-                let done: Result<SettleToken, ProduceError> = done;
-                let token = done?;
+                let done: Result<Matched, ProduceError> = done;
+                let matched = done?;
                 stream.set_version(matcher.directory().version());
-                token.settle();
+                matched.settle(matcher.now());
             }
             inbound = stage::next(matcher.directory(), &mut stream),
                 if reading && in_flight.len() < MAX_RECORDS_IN_FLIGHT =>
             {
                 match inbound {
-                    Some(inbound) => in_flight.push(matcher.clone().take(inbound)),
+                    Some(inbound) => in_flight.push(matcher.clone().take(inbound, dedupe.clone())),
                     None => reading = false,
                 }
             }

@@ -1,6 +1,6 @@
 //! What a source is.
 
-use postrider_domain::TenantId;
+use postrider_domain::{TenantId, dedupe::DedupeLimits};
 
 /// A topic that events are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct SourceConfig {
     pub format: SourceFormat,
     /// The tenant of records that name none.
     pub tenant: Option<TenantId>,
+    /// Whether producers' own duplicates are dropped, and how many events are remembered for that.
+    pub dedupe: Option<DedupeLimits>,
 }
 
 /// What the records of a source are.

@@ -167,6 +167,20 @@ pub struct SourceSection {
     /// The tenant of records that name none.
     #[serde(default, deserialize_with = "parsed")]
     pub tenant: Option<TenantId>,
+    /// Drop events whose id was seen of late in the same partition. Unset: every record is an event of its own.
+    #[serde(default)]
+    pub dedupe: Option<DedupeSection>,
+}
+
+/// `dedupe` of a source.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DedupeSection {
+    /// How long an id is remembered.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// How many ids are remembered of each partition.
+    pub max_ids: NonZeroU32,
 }
 
 /// What the records of a source are.
@@ -269,6 +283,12 @@ impl Default for DispatcherSection {
             park_after: Duration::from_secs(2),
             max_waiting_bytes: ByteSize::mebibytes(64),
         }
+    }
+}
+
+impl Default for DedupeSection {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(600), max_ids: count(100_000) }
     }
 }
 

@@ -94,6 +94,10 @@ fn an_error_in_the_file_names_its_line_and_key() {
             "[[sources]]\nname = \"a\"\ntopic = \"t\"\ntenant = \"acme\"\n",
             "p.toml:4: 'sources[0].tenant': 'acme' is not",
         ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\ndedupe = { window = \"0s\" }\n",
+            "p.toml:4: sources.0.dedupe has a window of zero",
+        ),
         ("[[sources]]\nname = \"events\"\ntopic = \"t\"\n", "p.toml:2: sources.0.name is 'events'"),
         ("[topics]\nmin_insync_replicas = 2\n", "p.toml:2: topics.min_insync_replicas is 2, more than"),
         ("kafka = [\n", "p.toml:"),

@@ -115,6 +115,9 @@ fn check_sources(sources: &[SourceSection], origins: &Origins) -> Result<(), Con
         if source.topic.is_empty() || !source.topic.bytes().all(is_topic_byte) {
             return at("topic", "is not the name of a topic");
         }
+        if source.dedupe.is_some_and(|dedupe| dedupe.window.is_zero()) {
+            return at("dedupe", "has a window of zero: use at least \"1s\", or no dedupe at all");
+        }
     }
     Ok(())
 }

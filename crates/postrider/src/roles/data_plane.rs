@@ -1,6 +1,7 @@
 //! The roles that never need Postgres: matcher, dispatcher, retrier.
 
 use anyhow::{Error, anyhow};
+use postrider_domain::dedupe::DedupeLimits;
 use postrider_pipeline::{
     directory::Directory,
     dispatcher::{Dispatcher, DispatcherConfig, DispatcherDeps},
@@ -120,6 +121,7 @@ fn sources(config: &Config, events_topic: String) -> Vec<matcher::SourceConfig> 
         topic: events_topic,
         format: matcher::SourceFormat::Auto,
         tenant: None,
+        dedupe: None,
     };
     let configured = config.sources.iter().map(|source| matcher::SourceConfig {
         name: source.name.clone(),
@@ -130,6 +132,7 @@ fn sources(config: &Config, events_topic: String) -> Vec<matcher::SourceConfig> 
             SourceFormat::Cloudevents => matcher::SourceFormat::CloudEvents,
         },
         tenant: source.tenant.clone(),
+        dedupe: source.dedupe.map(|dedupe| DedupeLimits { window: dedupe.window, max_ids: in_memory(dedupe.max_ids) }),
     });
     std::iter::once(built_in).chain(configured).collect()
 }

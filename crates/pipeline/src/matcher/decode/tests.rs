@@ -5,7 +5,7 @@ use super::*;
 const TENANT: &str = "ten_01hzzzzzzzzzzzzzzzzzzzzzzz";
 
 fn source(format: SourceFormat) -> SourceConfig {
-    SourceConfig { name: "orders".to_owned(), topic: "shop.orders".to_owned(), format, tenant: None }
+    SourceConfig { name: "orders".to_owned(), topic: "shop.orders".to_owned(), format, tenant: None, dedupe: None }
 }
 
 fn record(headers: &[(&'static str, &str)], value: &str) -> Record {

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use postrider_domain::{
     ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, Endpoint, EndpointId, Subscription,
     SubscriptionId, TenantId, Timestamp,
+    dedupe::DedupeLimits,
     delivery_event::DeadLetter,
     endpoint::{BodyStyle, EndpointSettings},
     seal::{KeyRing, SealedAt},
@@ -46,12 +47,17 @@ fn endpoint(id: &str, body: BodyStyle) -> ConfigBody {
 }
 
 fn matcher(sink: &FakeSink, directory: &Directory) -> Arc<RecordMatcher<FakeSink>> {
+    matcher_with(sink, directory, None)
+}
+
+fn matcher_with(sink: &FakeSink, directory: &Directory, dedupe: Option<DedupeLimits>) -> Arc<RecordMatcher<FakeSink>> {
     let (topics, tiers) = (Topics::new("t"), Tiers::default());
     let source = SourceConfig {
         name: "orders".to_owned(),
         topic: "orders".to_owned(),
         format: SourceFormat::Auto,
         tenant: Some(TenantId::from_trusted(TENANT)),
+        dedupe,
     };
     let layout = Layout::for_test(&topics, &tiers, 6);
     Arc::new(RecordMatcher::new(source, &topics, &layout, directory, sink.clone()))
@@ -213,4 +219,65 @@ async fn a_write_that_fails_for_good_ends_the_matcher() {
     test.send(record(0, CREATED)).await;
     assert!(matches!(matching.await.unwrap(), Err(StageError::Produce(_))));
     assert_eq!(test.committable(), Some(0));
+}
+
+const DEDUPE: DedupeLimits = DedupeLimits { window: Duration::from_secs(600), max_ids: 1_000 };
+
+#[tokio::test(start_paused = true)]
+async fn a_producers_own_duplicate_is_settled_and_not_delivered_again() {
+    for (dedupe, deliveries) in [(Some(DEDUPE), 2), (None, 3)] {
+        let sink = FakeSink::new();
+        let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+        let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+        tokio::spawn(match_partition(matcher_with(&sink, &directory, dedupe), stream));
+        test.send(record(0, CREATED)).await;
+        test.send(record(1, CREATED)).await;
+        test.send(record(2, r#"{"id":"evt-2","type":"order.created","data":1}"#)).await;
+        a_second().await;
+        assert_eq!(sink.acknowledged_for("t.deliveries").len(), deliveries, "{dedupe:?}");
+        assert_eq!(test.committable(), Some(3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_tenants_event_of_the_same_id_is_no_duplicate() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher_with(&sink, &directory, Some(DEDUPE)), stream));
+    let other = r#"{"id":"evt-1","type":"order.created","tenant":"ten_01hyyyyyyyyyyyyyyyyyyyyyyy","data":1}"#;
+    test.send(record(0, other)).await;
+    test.send(record(1, CREATED)).await;
+    a_second().await;
+    assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (1, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_of_what_is_in_flight_waits_until_that_is_settled() {
+    let sink = FakeSink::new();
+    sink.hold(true);
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher_with(&sink, &directory, Some(DEDUPE)), stream));
+    test.send(record(0, CREATED)).await;
+    test.send(record(1, CREATED)).await;
+    a_second().await;
+    assert_eq!((sink.handed_over(), test.outstanding(), test.committable()), (1, 2, Some(0)));
+    sink.hold(false);
+    a_second().await;
+    assert_eq!((sink.handed_over(), test.committable()), (1, Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_delivery_failed_makes_nothing_a_duplicate() {
+    let sink = FakeSink::new();
+    sink.fail_fatally("t.deliveries");
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    let matching = tokio::spawn(match_partition(matcher_with(&sink, &directory, Some(DEDUPE)), stream));
+    test.send(record(0, CREATED)).await;
+    test.send(record(1, CREATED)).await;
+    assert!(matching.await.unwrap().is_err());
+    // Neither is settled: both are read again, and one of them is delivered.
+    assert_eq!((test.committable(), test.outstanding()), (Some(0), 0));
 }
