@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, SecretId, TenantId, Timestamp, retry::RetryPolicy, seal::Sealed};
+use crate::{EndpointId, RateLimit, SecretId, TenantId, Timestamp, retry::RetryPolicy, seal::Sealed};
 
 /// What the data plane needs to send to an endpoint. Everything secret is sealed; it is opened when sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct EndpointSettings {
     /// When nothing is sent: what comes is held and sent afterwards.
     #[serde(skip_serializing_if = "is_default")]
     pub maintenance: Vec<MaintenanceWindow>,
+    /// How many deliveries it takes; none: as many as it answers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rate_limit: Option<RateLimit>,
     /// Deliveries of one ordering key are sent one at a time, in order.
     #[serde(skip_serializing_if = "is_default")]
     pub ordering: Option<Ordering>,

@@ -1,57 +1,19 @@
-//! How the domain's types stand in Avro: mostly as they are; configuration entries by wire types.
+//! Configuration entries in Avro, by types of their own: what is sealed as bytes, what is nested as the API's JSON.
 
 use std::borrow::Cow;
 
 use postrider_domain::{
-    ConfigBody, ConfigEntry, ConfigMarker, Delivery, DeliveryEvent, DirectoryVersion, EndpointId, EntityId, EntityKind,
-    SecretId, Subscription, SubscriptionId, TenantId, Timestamp,
+    ConfigBody, ConfigEntry, DirectoryVersion, EndpointId, EntityId, EntityKind, SecretId, Subscription,
+    SubscriptionId, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
-    delivery_event::DeadLetter,
     endpoint::{Endpoint, EndpointSecret},
     pattern::TypePattern,
     seal::Sealed,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
+use super::Wire;
 use crate::codec::AvroRecord;
-
-/// This build's schemas, by name.
-pub(crate) const SCHEMAS: [(&str, &str); 5] = [
-    ("Delivery", include_str!("../../../schemas/delivery.avsc")),
-    ("DeliveryEvent", include_str!("../../../schemas/delivery_event.avsc")),
-    ("DeadLetter", include_str!("../../../schemas/dead_letter.avsc")),
-    ("ConfigEntry", include_str!("../../../schemas/config_entry.avsc")),
-    ("ConfigMarker", include_str!("../../../schemas/config_marker.avsc")),
-];
-
-/// The form of a value that maps onto its Avro schema.
-pub trait Wire: Sized {
-    /// The schema's name.
-    const SCHEMA: &'static str;
-    /// The form.
-    type Form: Serialize + DeserializeOwned + Clone;
-    /// The value in that form.
-    fn to_wire(&self) -> Cow<'_, Self::Form>;
-    /// The value from that form. Error: why it is not one.
-    fn from_wire(form: Self::Form) -> Result<Self, String>;
-}
-
-macro_rules! as_it_is {
-    ($($type:ident),*) => {$(
-        impl AvroRecord for $type {}
-        impl Wire for $type {
-            const SCHEMA: &'static str = stringify!($type);
-            type Form = Self;
-            fn to_wire(&self) -> Cow<'_, Self> {
-                Cow::Borrowed(self)
-            }
-            fn from_wire(form: Self) -> Result<Self, String> {
-                Ok(form)
-            }
-        }
-    )*};
-}
-as_it_is!(Delivery, DeliveryEvent, DeadLetter, ConfigMarker);
 
 /// [`ConfigEntry`] in Avro.
 #[derive(Debug, Clone, Serialize, Deserialize)]
