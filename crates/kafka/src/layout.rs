@@ -3,31 +3,25 @@
 //! Read in every role before its first produce or consume. Keys `schema:<fingerprint>` hold schemas,
 //! `generation` the partition counts as they were recorded, right after the topics were made.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+mod generation;
+
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use postrider_domain::tier::Tiers;
-use serde::{Deserialize, Serialize};
+
+pub use generation::UnusedPartitions;
+use generation::{Generation, reconcile};
 
 use crate::{
     AdminError, Codec, Headers, KafkaConfig, Outgoing, ProduceError, Producer, Record, SettingProblem, Shutdown,
-    TableEvent, TableReader, TopicSettings, Topics, admin, partition_for_key,
+    TableEvent, TableReader, TopicSettings, TopicSpec, Topics, admin, partition_for_key,
 };
 
 const GENERATION_KEY: &str = "generation";
 const SCHEMA_PREFIX: &str = "schema:";
 /// A tombstone under this key is written at every start: its acknowledgement teaches the brokers' time.
 const CLOCK_KEY: &str = "clock";
-
-/// Partition counts by topic, as recorded. Routing goes by these, whatever the topics have grown to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Generation {
-    generation: u32,
-    partitions: BTreeMap<String, i32>,
-}
 
 /// Why a process can't work with the deployment's layout.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +43,22 @@ pub enum LayoutError {
         actual: i32,
         /// What is recorded.
         recorded: i32,
+    },
+    /// Topics that must have the same number of partitions have not.
+    #[error(
+        "topic '{topic}' has {actual} partitions, but '{like}' has {expected} and both must have the same: {what_to_do}"
+    )]
+    Uneven {
+        /// The topic.
+        topic: String,
+        /// What it has.
+        actual: i32,
+        /// The topic that it must be like.
+        like: String,
+        /// What that has.
+        expected: i32,
+        /// How to go on.
+        what_to_do: &'static str,
     },
     /// The layout topic can't be read or written.
     #[error("the layout topic can't be used: {0}")]
@@ -92,9 +102,8 @@ impl Layout {
         let codec = Codec::new();
         let mut reader = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
         let (recorded, published) = read(&mut reader, &codec).await?;
-        let mut actual = admin::partition_counts(kafka).await?;
-        actual.retain(|topic, _| specs.iter().any(|spec| spec.name == *topic));
-        let generation = reconcile(recorded.as_ref(), &actual)?;
+        let (generation, unused) = reconcile(recorded.as_ref(), &counts(kafka, &specs).await?, topics)?;
+        report(&unused);
         let layout = topics.layout();
         if recorded.as_ref() != Some(&generation) {
             let text = serde_json::to_vec(&generation).expect("counts are JSON");
@@ -128,6 +137,33 @@ impl Layout {
     /// Encodes and decodes internal records.
     pub fn codec(&self) -> &Codec {
         &self.codec
+    }
+}
+
+/// Partitions that were added to `topics` by hand, by what the layout has recorded. The layout topic must exist.
+pub async fn unused_partitions(
+    kafka: &KafkaConfig,
+    topics: &Topics,
+    tiers: &Tiers,
+) -> Result<Vec<UnusedPartitions>, LayoutError> {
+    let mut reader = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
+    let (recorded, _) = read(&mut reader, &Codec::new()).await?;
+    let (_, unused) = reconcile(recorded.as_ref(), &counts(kafka, &topics.specs(tiers)).await?, topics)?;
+    Ok(unused)
+}
+
+/// How many partitions those of `specs` have that exist.
+async fn counts(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<HashMap<String, i32>, AdminError> {
+    let mut actual = admin::partition_counts(kafka).await?;
+    actual.retain(|topic, _| specs.iter().any(|spec| spec.name == *topic));
+    Ok(actual)
+}
+
+fn report(unused: &[UnusedPartitions]) {
+    for unused in unused {
+        tracing::warn!("{unused}");
+        let count = f64::from(unused.actual - unused.recorded);
+        metrics::gauge!("postrider_layout_unused_partitions", "topic" => unused.topic.clone()).set(count);
     }
 }
 
@@ -175,24 +211,6 @@ fn take(record: &Record, codec: &Codec) -> Result<Taken, LayoutError> {
     Ok(Taken::Nothing)
 }
 
-/// The counts to route by: what is recorded, and for topics that are not, what they have.
-fn reconcile(recorded: Option<&Generation>, actual: &HashMap<String, i32>) -> Result<Generation, LayoutError> {
-    let mut generation = recorded.cloned().unwrap_or_else(|| Generation { generation: 0, partitions: BTreeMap::new() });
-    for (topic, recorded) in &generation.partitions {
-        let actual = actual.get(topic).copied().unwrap_or(0);
-        if actual < *recorded {
-            return Err(LayoutError::Shrunk { topic: topic.clone(), actual, recorded: *recorded });
-        }
-        if actual > *recorded {
-            tracing::warn!(topic, actual, recorded, "partitions that are not in the layout stay unused");
-        }
-    }
-    for (topic, partitions) in actual {
-        generation.partitions.entry(topic.clone()).or_insert(*partitions);
-    }
-    Ok(generation)
-}
-
 /// Learns schemas as other processes publish them.
 fn follow(mut reader: TableReader, codec: Codec, shutdown: Shutdown) {
     tokio::spawn(async move {
@@ -204,28 +222,4 @@ fn follow(mut reader: TableReader, codec: Codec, shutdown: Shutdown) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counts<T: FromIterator<(String, i32)>>(counts: &[(&str, i32)]) -> T {
-        counts.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect()
-    }
-
-    #[test]
-    fn what_is_recorded_wins_over_partitions_added_by_hand() {
-        let recorded = Generation { generation: 0, partitions: counts(&[("a", 3)]) };
-        let reconciled = reconcile(Some(&recorded), &counts(&[("a", 5), ("b", 2)])).unwrap();
-        assert_eq!(reconciled.partitions, counts(&[("a", 3), ("b", 2)]));
-    }
-
-    #[test]
-    fn fewer_partitions_than_recorded_stop_the_start() {
-        let recorded = Generation { generation: 0, partitions: counts(&[("a", 3)]) };
-        for actual in [counts(&[("a", 2)]), counts(&[])] {
-            assert!(matches!(reconcile(Some(&recorded), &actual), Err(LayoutError::Shrunk { recorded: 3, .. })));
-        }
-    }
 }

@@ -32,12 +32,13 @@ pub use consumer::{
     Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer, TestPartition,
 };
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
-pub use layout::{Layout, LayoutError};
+pub use layout::{Layout, LayoutError, UnusedPartitions, unused_partitions};
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
 pub use partition::partition_for_key;
 pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartAt, TestCursor};
 pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
+pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
 pub use rejected::{RejectReason, reject};
 pub use table_reader::{TableEvent, TableReader};
 pub use topics::{TopicSpec, Topics};

@@ -64,6 +64,16 @@ impl Topics {
         self.named(&format!("retry.{}", tier.name()))
     }
 
+    /// Deliveries that wait for their endpoint: paused, disabled, or far behind.
+    pub fn held(&self) -> String {
+        self.named("held")
+    }
+
+    /// What the owners of partitions remember of endpoints.
+    pub fn endpoint_state(&self) -> String {
+        self.named("endpoint-state")
+    }
+
     /// What happened to deliveries.
     pub fn delivery_events(&self) -> String {
         self.named("delivery-events")
@@ -77,6 +87,21 @@ impl Topics {
     /// Records that could not be understood.
     pub fn rejected(&self) -> String {
         self.named("rejected")
+    }
+
+    /// Orders about deliveries that wait where nobody can reach them.
+    pub fn overrides(&self) -> String {
+        self.named("overrides")
+    }
+
+    /// Replay jobs: who owns a partition runs its jobs.
+    pub fn jobs(&self) -> String {
+        self.named("jobs")
+    }
+
+    /// How far replay jobs have come, and where the live matcher began to match by a version.
+    pub fn progress(&self) -> String {
+        self.named("progress")
     }
 
     /// The directory.
@@ -94,6 +119,12 @@ impl Topics {
         self.named(name)
     }
 
+    /// The topics whose partition is an endpoint's home: who owns it in the first owns it in all, so that they have
+    /// the same number of partitions.
+    pub fn co_partitioned(&self) -> [String; 3] {
+        [self.deliveries(), self.held(), self.endpoint_state()]
+    }
+
     /// Every topic that must exist, as it must be.
     pub fn specs(&self, tiers: &Tiers) -> Vec<TopicSpec> {
         let kept = |name: String, days: i64| TopicSpec {
@@ -101,12 +132,17 @@ impl Topics {
             cleanup: Cleanup::Delete { retention_ms: days * DAY_MS },
             single_partition: false,
         };
-        let table = |name: String| TopicSpec { name, cleanup: Cleanup::Compact, single_partition: true };
+        let table = |name: String, single_partition| TopicSpec { name, cleanup: Cleanup::Compact, single_partition };
         let mut specs = vec![
-            table(self.layout()),
-            table(self.config()),
+            table(self.layout(), true),
+            table(self.config(), true),
             kept(self.events(), 7),
             kept(self.deliveries(), 7),
+            kept(self.held(), 30),
+            table(self.endpoint_state(), false),
+            table(self.overrides(), true),
+            table(self.jobs(), false),
+            table(self.progress(), true),
             kept(self.delivery_events(), 7),
             kept(self.dlq(), 30),
             kept(self.rejected(), 30),

@@ -1,13 +1,15 @@
 //! `postrider topics`: Postrider's own topics.
 
 use anyhow::{Context, anyhow};
-use postrider_kafka::{KafkaConfig, TopicSpec, Topics, check_topics, create_topics};
+use postrider_domain::tier::Tiers;
+use postrider_kafka::{KafkaConfig, Topics, check_topics, create_topics, unused_partitions};
 
 use crate::{cli, config::Loaded, connections, failure::Failure};
 
 /// Runs one of the commands below `topics`.
 pub async fn run(command: &cli::Topics, loaded: &Loaded) -> Result<(), Failure> {
-    let specs = Topics::new(&loaded.config.kafka.topic_prefix).specs(&connections::tiers(&loaded.config));
+    let (topics, tiers) = (Topics::new(&loaded.config.kafka.topic_prefix), connections::tiers(&loaded.config));
+    let specs = topics.specs(&tiers);
     if matches!(command, cli::Topics::List) {
         for spec in &specs {
             println!("{}", spec.name);
@@ -22,20 +24,22 @@ pub async fn run(command: &cli::Topics, loaded: &Loaded) -> Result<(), Failure> 
             println!("created {topic}");
         }
     }
-    check(&kafka, &specs).await.map_err(Failure::from)
+    check(&kafka, &topics, &tiers).await.map_err(Failure::from)
 }
 
-/// Prints every difference; fails if there is one.
-async fn check(kafka: &KafkaConfig, specs: &[TopicSpec]) -> anyhow::Result<()> {
-    let problems = check_topics(kafka, specs).await.context("the topics can't be checked")?;
+/// Prints every difference; fails if there is one that matters.
+async fn check(kafka: &KafkaConfig, topics: &Topics, tiers: &Tiers) -> anyhow::Result<()> {
+    let specs = topics.specs(tiers);
+    let problems = check_topics(kafka, &specs).await.context("the topics can't be checked")?;
     for problem in &problems {
         println!("{problem}");
     }
-    match problems.len() {
-        0 => {
-            println!("all {} topics are as they must be", specs.len());
-            Ok(())
-        }
-        count => Err(anyhow!("{count} settings of topics must be changed (see above)")),
+    if !problems.is_empty() {
+        return Err(anyhow!("{} settings of topics must be changed (see above)", problems.len()));
     }
+    for unused in unused_partitions(kafka, topics, tiers).await? {
+        println!("{unused}");
+    }
+    println!("all {} topics are as they must be", specs.len());
+    Ok(())
 }
