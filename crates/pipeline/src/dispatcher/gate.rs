@@ -110,7 +110,7 @@ mod tests {
 
     async fn gate() -> (Gate, Uptime) {
         let uptime = Uptime::begin();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         (Gate::new(GateConfig::default(), uptime), uptime)
     }
 

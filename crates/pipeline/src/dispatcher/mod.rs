@@ -16,6 +16,8 @@ mod lane;
 #[allow(dead_code)]
 mod memory;
 mod opened;
+#[allow(dead_code, unused_imports)]
+mod overrides;
 mod partition;
 mod service;
 mod settle;
