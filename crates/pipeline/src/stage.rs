@@ -58,7 +58,7 @@ where
 }
 
 /// A panic in a task goes on in the stage.
-pub(crate) fn result_of<E>(ended: Result<Result<(), E>, JoinError>) -> Result<(), E> {
+pub(crate) fn result_of<T, E>(ended: Result<Result<T, E>, JoinError>) -> Result<T, E> {
     ended.unwrap_or_else(|error| {
         let panic: Box<dyn Any + Send> = error.into_panic();
         std::panic::resume_unwind(panic)

@@ -21,6 +21,8 @@ mod overrides;
 mod partition;
 mod service;
 mod settle;
+#[allow(dead_code, unused_imports)]
+mod state;
 #[cfg(test)]
 mod tests;
 #[allow(dead_code)]

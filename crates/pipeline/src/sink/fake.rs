@@ -18,7 +18,11 @@ struct Inner {
     acknowledged: Mutex<Vec<Outgoing>>,
     failures: Mutex<HashMap<String, Fails>>,
     held: watch::Sender<bool>,
+    readers: Mutex<HashMap<String, Reader>>,
 }
+
+/// What is told of each record that a topic got.
+type Reader = Box<dyn Fn(&Outgoing) + Send + Sync>;
 
 struct Fails {
     /// Only records with at least so many bytes of value.
@@ -35,6 +39,7 @@ impl FakeSink {
             acknowledged: Mutex::default(),
             failures: Mutex::default(),
             held: watch::Sender::new(false),
+            readers: Mutex::default(),
         }))
     }
 
@@ -53,6 +58,11 @@ impl FakeSink {
     /// Holds acknowledgements back, until told otherwise.
     pub(crate) fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
+    }
+
+    /// Tells `reader` of each record that `topic` gets, before it is acknowledged.
+    pub(crate) fn read_by(&self, topic: &str, reader: impl Fn(&Outgoing) + Send + Sync + 'static) {
+        self.0.readers.lock().insert(topic.to_owned(), Box::new(reader));
     }
 
     /// How many records were handed over, acknowledged or not.
@@ -84,6 +94,9 @@ impl Sink for FakeSink {
         let mut acknowledged = self.0.acknowledged.lock();
         let offset = i64::try_from(acknowledged.len()).expect("a test writes few records");
         let ack = Ack { partition: record.partition.unwrap_or(0), offset, timestamp: self.0.clock.now() };
+        if let Some(reader) = self.0.readers.lock().get(&*record.topic) {
+            reader(&record);
+        }
         acknowledged.push(record);
         Ok(ack)
     }
