@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DirectoryVersion, EndpointId, ErrorClass, JobId, MessageId, Run, SubscriptionId, TenantId, Timestamp};
 
+mod marks;
+mod ordinal;
+mod query;
+mod tally;
+
+pub use marks::{MAX_MARKS, Marks, Standing, TooManyMarks};
+pub use ordinal::run_of;
+pub use tally::{Count, SAMPLE_RECORDS, Tally};
+
+/// The most deliveries a second of a job.
+pub const MAX_RATE_PER_SECOND: u32 = crate::limiter::MAX_PER_SECOND;
+
 /// What somebody wants replayed, and how far they want it to go. Keyed by job id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayJob {
@@ -65,6 +77,11 @@ pub struct OffsetRange {
     pub to: i64,
 }
 
+impl OffsetRange {
+    /// A `to` that bounds nothing.
+    pub const NO_END: i64 = i64::MAX;
+}
+
 /// Which dead letters are wanted: all that is given must hold; nothing given: all of the tenant's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterQuery {
@@ -113,7 +130,8 @@ pub struct Backfill {
     pub since: Timestamp,
     /// Events before this.
     pub until: Option<Timestamp>,
-    /// Where they are read: for a subscription each `to` is an upper bound.
+    /// Where they are read. For a subscription each `to` is only an upper bound ([`OffsetRange::NO_END`] if `until`
+    /// gives none): the end is where the live matcher began.
     pub ranges: OffsetRanges,
 }
 
@@ -134,16 +152,47 @@ pub struct ReplayProgress {
     pub matched: i64,
     /// Deliveries that were made.
     pub sent: i64,
+    /// Records that are wanted and can't be replayed: their bytes were not kept, or still can't be understood.
+    pub unavailable: i64,
     /// Records between here and the ends.
     pub remaining: i64,
     /// Deliveries a second, of late.
     pub rate: f64,
+    /// About how long the rest takes, if it goes on like this; none while that can't be told.
+    pub seconds_left: Option<i64>,
     /// A few of those that are wanted, as JSON objects.
     pub sample: Vec<String>,
-    /// The ordinal of the next delivery.
-    pub next_ordinal: i64,
     /// When this was written (broker time).
     pub at: Timestamp,
+}
+
+impl ReplayState {
+    /// Whether it stays so for good.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled | Self::Failed)
+    }
+
+    /// Its stable name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ReplaySource {
+    /// Where it is read.
+    pub fn ranges(&self) -> &OffsetRanges {
+        match self {
+            Self::DeadLetters(query) => &query.ranges,
+            Self::Rejected(query) => &query.ranges,
+            Self::Backfill(backfill) => &backfill.ranges,
+        }
+    }
 }
 
 /// Where a job stands.
@@ -206,6 +255,12 @@ pub struct MatchedFrom {
 impl MatchedFrom {
     /// The record's key.
     pub fn key(&self) -> String {
-        format!("matched:{}:{}:{}", self.source, self.partition, self.version)
+        format!("{}:{}", Self::place(&self.source, self.partition), self.version)
+    }
+
+    /// What decides the partition of the records of one partition of a source, whatever their versions: they stand
+    /// in one partition, in the order in which they were written.
+    pub fn place(source: &str, partition: i32) -> String {
+        format!("matched:{source}:{partition}")
     }
 }
