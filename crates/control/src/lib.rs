@@ -10,3 +10,4 @@ pub mod clock;
 pub mod manage;
 pub mod projector;
 pub mod relay;
+pub mod replays;

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     ops::RangeInclusive,
+    str::FromStr,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -201,6 +202,24 @@ impl ErrorClass {
             Self::HeldExpired => "held_expired",
             Self::EndpointUnknown => "endpoint_unknown",
         }
+    }
+}
+
+/// A text that names no error class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{name}' is not an error class; they are: {}", ErrorClass::ALL.map(ErrorClass::as_str).join(", "))]
+pub struct InvalidErrorClass {
+    name: String,
+}
+
+impl FromStr for ErrorClass {
+    type Err = InvalidErrorClass;
+
+    fn from_str(text: &str) -> Result<Self, InvalidErrorClass> {
+        Self::ALL
+            .into_iter()
+            .find(|class| class.as_str() == text)
+            .ok_or_else(|| InvalidErrorClass { name: text.to_owned() })
     }
 }
 

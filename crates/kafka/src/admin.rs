@@ -186,6 +186,11 @@ fn wrong_settings(spec: &TopicSpec, setting: impl Fn(&str) -> String) -> Vec<Set
     problems
 }
 
+/// How many partitions a topic has; none if there is no such topic.
+pub async fn partition_count(kafka: &KafkaConfig, topic: &str) -> Result<Option<i32>, AdminError> {
+    Ok(partition_counts(kafka).await?.get(topic).copied())
+}
+
 /// How many partitions each existing topic has.
 pub(crate) async fn partition_counts(kafka: &KafkaConfig) -> Result<HashMap<String, i32>, AdminError> {
     let config = kafka.admin();

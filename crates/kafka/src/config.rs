@@ -37,6 +37,15 @@ pub enum FetchSize {
     Small,
 }
 
+/// Which records of transactions a reader is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Those of committed transactions, up to the first that is open.
+    Committed,
+    /// All.
+    Uncommitted,
+}
+
 /// Kafka can't be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("can't reach Kafka at '{servers}' (kafka.bootstrap_servers): {reason}")]
@@ -139,12 +148,18 @@ impl KafkaConfig {
         self.with_properties(config)
     }
 
-    pub(crate) fn partition_reader(&self, fetch: FetchSize) -> ClientConfig {
+    pub(crate) fn partition_reader(&self, fetch: FetchSize, isolation: Isolation) -> ClientConfig {
         let mut config = self.reader(fetch);
         config
             // Required by the client; never joined, never committed.
             .set("group.id", format!("{}.reader", self.client_id))
-            .set("isolation.level", "read_uncommitted")
+            .set(
+                "isolation.level",
+                match isolation {
+                    Isolation::Committed => "read_committed",
+                    Isolation::Uncommitted => "read_uncommitted",
+                },
+            )
             // A partition that is taken up waits for the fetch that others are in.
             .set("fetch.wait.max.ms", if self.embedded { "10" } else { "50" })
             .set("enable.partition.eof", "true");

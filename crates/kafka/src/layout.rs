@@ -134,6 +134,14 @@ impl Layout {
         partition_for_key(key, self.partitions[topic])
     }
 
+    /// How many partitions an internal topic has, as recorded.
+    ///
+    /// # Panics
+    /// If `topic` is not an internal topic.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        self.partitions[topic]
+    }
+
     /// Encodes and decodes internal records.
     pub fn codec(&self) -> &Codec {
         &self.codec

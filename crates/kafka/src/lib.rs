@@ -10,6 +10,7 @@ mod codec;
 mod config;
 mod consumer;
 mod headers;
+mod lag;
 mod layout;
 mod lifecycle;
 pub mod mock;
@@ -24,7 +25,7 @@ mod topics;
 mod transaction;
 mod window;
 
-pub use admin::{AdminError, SettingProblem, TopicSettings, check_topics, create_topics};
+pub use admin::{AdminError, SettingProblem, TopicSettings, check_topics, create_topics, partition_count};
 pub use clock::BrokerClock;
 pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
 pub use config::{ConnectError, FetchSize, KafkaConfig};
@@ -32,6 +33,7 @@ pub use consumer::{
     Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer, TestPartition,
 };
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
+pub use lag::GroupLag;
 pub use layout::{Layout, LayoutError, UnusedPartitions, unused_partitions};
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
 pub use partition::partition_for_key;
@@ -39,7 +41,7 @@ pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartA
 pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
 pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
-pub use rejected::{RejectReason, reject};
+pub use rejected::{RejectReason, RejectedRecord, reject};
 pub use table_reader::{TableEvent, TableReader};
 pub use topics::{TopicSpec, Topics};
 pub use transaction::{TransactionError, TransactionalProducer};

@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Outgoing, ProduceError, Record, Sink};
+use crate::{Headers, Outgoing, ProduceError, Record, Sink};
 
 /// Bytes of a rejected record that are kept.
 const MAX_KEPT_BYTES: usize = 900 * 1024;
+
+const REASON: &str = "pr-reason";
+const MESSAGE: &str = "pr-message";
+const TOPIC: &str = "pr-source-topic";
+const PARTITION: &str = "pr-source-partition";
+const OFFSET: &str = "pr-source-offset";
+const TRUNCATED: &str = "pr-truncated";
 
 /// Why a record is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,17 +74,60 @@ pub async fn reject(
     }
 }
 
+/// A record of the rejected topic, as it was before it was rejected.
+#[derive(Debug, Clone)]
+pub struct RejectedRecord {
+    /// The record. Its key was not kept, and its time is when it was rejected.
+    pub original: Record,
+    /// Why it was rejected.
+    pub reason: String,
+    /// Whether its bytes were cut.
+    pub truncated: bool,
+}
+
+impl RejectedRecord {
+    /// Reads what [`reject`] wrote; none if it is something else.
+    pub fn read(record: &Record) -> Option<Self> {
+        // Ours stand in front: the record's own may have the same names.
+        let mut headers = record.headers.iter().peekable();
+        let mut own = |name: &str| {
+            let value = headers.next_if(|(found, _)| *found == name)?.1;
+            std::str::from_utf8(value).ok().map(str::to_owned)
+        };
+        let reason = own(REASON)?;
+        own(MESSAGE)?;
+        let (topic, partition, offset) = (own(TOPIC)?, own(PARTITION)?.parse().ok()?, own(OFFSET)?.parse().ok()?);
+        let truncated = own(TRUNCATED).is_some();
+        let mut original = Headers::new();
+        for (name, value) in headers {
+            original.push(name, Bytes::copy_from_slice(value));
+        }
+        let original = Record {
+            topic: topic.into(),
+            partition,
+            offset,
+            timestamp: record.timestamp,
+            key: None,
+            value: record.value.clone(),
+            headers: original,
+        };
+        // Too large for the topic even when cut: nothing of it is there.
+        let truncated = truncated || original.value.is_none();
+        Some(Self { original, reason, truncated })
+    }
+}
+
 fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -> Outgoing {
     let value = record.value.clone().unwrap_or_default();
     let truncated = value.len() > MAX_KEPT_BYTES;
-    let mut headers = crate::Headers::new();
-    headers.push("pr-reason", Bytes::from_static(reason.as_str().as_bytes()));
-    headers.push("pr-message", Bytes::copy_from_slice(message.as_bytes()));
-    headers.push("pr-source-topic", Bytes::copy_from_slice(record.topic.as_bytes()));
-    headers.push("pr-source-partition", Bytes::from(record.partition.to_string()));
-    headers.push("pr-source-offset", Bytes::from(record.offset.to_string()));
+    let mut headers = Headers::new();
+    headers.push(REASON, Bytes::from_static(reason.as_str().as_bytes()));
+    headers.push(MESSAGE, Bytes::copy_from_slice(message.as_bytes()));
+    headers.push(TOPIC, Bytes::copy_from_slice(record.topic.as_bytes()));
+    headers.push(PARTITION, Bytes::from(record.partition.to_string()));
+    headers.push(OFFSET, Bytes::from(record.offset.to_string()));
     if truncated {
-        headers.push("pr-truncated", Bytes::from_static(b"true"));
+        headers.push(TRUNCATED, Bytes::from_static(b"true"));
     }
     for (name, value) in record.headers.iter() {
         headers.push(name, Bytes::copy_from_slice(value));
@@ -88,5 +138,51 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
         key: Bytes::from(format!("{}/{}/{}", record.topic, record.partition, record.offset)),
         value: Some(if truncated { value.slice(..MAX_KEPT_BYTES) } else { value }),
         headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_domain::Timestamp;
+
+    use super::*;
+
+    fn record(value: usize) -> Record {
+        let mut headers = Headers::new();
+        headers.push("pr-source-topic", "not ours");
+        headers.push("ce_type", "a.b");
+        Record {
+            topic: "orders".into(),
+            partition: 3,
+            offset: 17,
+            timestamp: Timestamp::from_millis(5),
+            key: None,
+            value: Some(vec![b'x'; value].into()),
+            headers,
+        }
+    }
+
+    fn as_read(outgoing: Outgoing) -> Record {
+        let Outgoing { topic, value, headers, .. } = outgoing;
+        Record { topic, partition: 0, offset: 0, timestamp: Timestamp::from_millis(9), key: None, value, headers }
+    }
+
+    #[test]
+    fn what_is_rejected_is_read_back_with_its_own_headers() {
+        let record = record(10);
+        let rejected = as_read(describe("rejected", &record, RejectReason::Tenant, "no tenant"));
+        let read = RejectedRecord::read(&rejected).unwrap();
+        assert_eq!((read.reason.as_str(), read.truncated), ("tenant", false));
+        assert_eq!(read.original.coordinates(), record.coordinates());
+        assert_eq!((&read.original.value, &read.original.headers), (&record.value, &record.headers));
+        assert!(RejectedRecord::read(&record).is_none());
+    }
+
+    #[test]
+    fn what_was_cut_says_so() {
+        let rejected = as_read(describe("rejected", &record(MAX_KEPT_BYTES + 1), RejectReason::TooLarge, "large"));
+        assert!(RejectedRecord::read(&rejected).unwrap().truncated);
+        let gone = Record { value: None, ..rejected };
+        assert!(RejectedRecord::read(&gone).unwrap().truncated);
     }
 }

@@ -6,6 +6,7 @@ pub mod dispatcher;
 pub mod egress;
 pub mod matcher;
 mod outgoing;
+pub mod replayer;
 pub mod retrier;
 pub mod sink;
 pub mod stage;

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_domain::{Delivery, DeliveryEvent, Routing, delivery_event::DeadLetter};
+use postrider_domain::{
+    Delivery, DeliveryEvent, Routing,
+    delivery_event::DeadLetter,
+    replay::{DeadLetterMark, ReplayProgress},
+};
 use postrider_kafka::{AvroRecord, Headers, Layout, Outgoing, routing_to_headers};
 
 /// A delivery for `topic`.
@@ -20,6 +24,17 @@ pub(crate) fn dead_letter(layout: &Layout, topic: &Arc<str>, letter: &DeadLetter
 /// What happened to a delivery.
 pub(crate) fn delivery_event(layout: &Layout, topic: &Arc<str>, event: &DeliveryEvent) -> Outgoing {
     keyed(layout, topic, event.message_id.as_str(), event)
+}
+
+/// That an entry of the dead-letter queue was dealt with: where the entry stands, so that who reads one finds the
+/// other.
+pub(crate) fn mark(layout: &Layout, topic: &Arc<str>, mark: &DeadLetterMark) -> Outgoing {
+    keyed(layout, topic, mark.endpoint.as_str(), mark)
+}
+
+/// How far a replay job has come.
+pub(crate) fn progress(layout: &Layout, topic: &Arc<str>, progress: &ReplayProgress) -> Outgoing {
+    keyed(layout, topic, progress.job.as_str(), progress)
 }
 
 fn keyed<T: AvroRecord>(layout: &Layout, topic: &Arc<str>, key: &str, value: &T) -> Outgoing {

@@ -1,9 +1,13 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
+mod replay;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
 
 /// Delivers domain events from Kafka topics, signed, to the HTTP endpoints that subscribed to them.
 ///
@@ -64,6 +68,9 @@ pub enum Command {
     /// Make, list and revoke the keys of operators; make master keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(Keys),
+    /// Deliver again what failed, or what came before its subscription.
+    #[command(subcommand, arg_required_else_help = true, after_help = replay::EXAMPLES)]
+    Replay(Replay),
     /// Print the API's OpenAPI document.
     Openapi,
 }
@@ -74,7 +81,7 @@ Everything in one process:
 
 The API apart from deliveries (repeat the second on as many machines as you need):
   postrider serve --roles api,relay,projector
-  postrider serve --roles matcher,dispatcher,retrier";
+  postrider serve --roles matcher,dispatcher,retrier,replayer";
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -99,12 +106,14 @@ pub enum Role {
     Dispatcher,
     /// Holds deliveries until their next attempt is due.
     Retrier,
+    /// Works on replays (see `postrider replay --help`).
+    Replayer,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Api, Self::Relay, Self::Projector, Self::Matcher, Self::Dispatcher, Self::Retrier];
+    pub const ALL: [Self; 7] =
+        [Self::Api, Self::Relay, Self::Projector, Self::Matcher, Self::Dispatcher, Self::Retrier, Self::Replayer];
 
     /// Whether it works with Postgres.
     pub fn needs_postgres(self) -> bool {

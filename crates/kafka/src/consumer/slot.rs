@@ -60,6 +60,7 @@ impl Slot {
     ) -> (Self, PartitionStream) {
         let (sender, records) = mpsc::channel(queue_capacity);
         let (metadata, companion_start) = (start.metadata.clone(), start.companion);
+        let start_offset = start.offset.unwrap_or(0);
         let window = SharedWindow::new(start);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let (stopped, aborted, released) =
@@ -82,6 +83,7 @@ impl Slot {
         let stream = PartitionStream {
             topic,
             partition,
+            start_offset,
             metadata,
             companion_start,
             records,

@@ -29,6 +29,7 @@ pub struct Inbound {
 pub struct PartitionStream {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
+    pub(super) start_offset: i64,
     pub(super) metadata: CommitMetadata,
     pub(super) companion_start: Option<i64>,
     pub(super) records: mpsc::Receiver<Inbound>,
@@ -63,6 +64,7 @@ impl PartitionStream {
         let stream = Self {
             topic: topic.into(),
             partition,
+            start_offset: 0,
             metadata: CommitMetadata::default(),
             companion_start: companion,
             records,
@@ -83,6 +85,11 @@ impl PartitionStream {
     /// The partition.
     pub fn partition(&self) -> i32 {
         self.partition
+    }
+
+    /// Where reading begins; 0 if that is at the oldest record that is kept.
+    pub fn start_offset(&self) -> i64 {
+        self.start_offset
     }
 
     /// What the last owner of this partition committed beside its offset.

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use postrider_domain::Timestamp;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::{ClientConfig, consumer::BaseConsumer};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,10 +16,9 @@ use super::{
     queue::Queue,
     thread::{Command, ReaderThread},
 };
-use crate::{FetchSize, KafkaConfig, client_log::LogContext};
+use crate::{FetchSize, KafkaConfig, client_log::LogContext, config::Isolation};
 
-/// Reads partitions of one topic from positions of one's own choice: no group, no commits; transactions that are not
-/// committed are read as well. Its thread ends with the last handle and cursor.
+/// Reads partitions of one topic from positions of one's own choice: no group, no commits. Its thread ends with the last handle and cursor.
 #[derive(Debug, Clone)]
 pub struct PartitionReader(Arc<Handle>);
 
@@ -34,10 +33,18 @@ impl PartitionReader {
     /// Starts the client; to be called within a runtime. Error: a client property is not one, or the thread could not
     /// be started.
     pub fn start(kafka: &KafkaConfig, topic: &str, fetch: FetchSize) -> Result<Self, String> {
-        let consumer: BaseConsumer<LogContext> = kafka
-            .partition_reader(fetch)
-            .create_with_context(LogContext)
-            .map_err(|error| format!("kafka.properties: {error}"))?;
+        Self::with(&kafka.partition_reader(fetch, Isolation::Uncommitted), topic)
+    }
+
+    /// The same for a topic that may have transactions: reads what is committed, up to the first that is still open,
+    /// and takes that for the end.
+    pub fn start_committed(kafka: &KafkaConfig, topic: &str, fetch: FetchSize) -> Result<Self, String> {
+        Self::with(&kafka.partition_reader(fetch, Isolation::Committed), topic)
+    }
+
+    fn with(config: &ClientConfig, topic: &str) -> Result<Self, String> {
+        let consumer: BaseConsumer<LogContext> =
+            config.create_with_context(LogContext).map_err(|error| format!("kafka.properties: {error}"))?;
         let lookup = Lookup { consumer: Arc::new(consumer), topic: topic.into() };
         let (commands, receiver) = mpsc::channel();
         let stop = CancellationToken::new();

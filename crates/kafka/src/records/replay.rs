@@ -67,10 +67,11 @@ pub struct ReplayProgressForm {
     seen: i64,
     matched: i64,
     sent: i64,
+    unavailable: i64,
     remaining: i64,
     rate: f64,
+    seconds_left: Option<i64>,
     sample: Vec<String>,
-    next_ordinal: i64,
     at: Timestamp,
 }
 
@@ -89,10 +90,11 @@ impl Wire for ReplayProgress {
             seen: self.seen,
             matched: self.matched,
             sent: self.sent,
+            unavailable: self.unavailable,
             remaining: self.remaining,
             rate: self.rate,
+            seconds_left: self.seconds_left,
             sample: self.sample.clone(),
-            next_ordinal: self.next_ordinal,
             at: self.at,
         })
     }
@@ -107,10 +109,11 @@ impl Wire for ReplayProgress {
             seen: form.seen,
             matched: form.matched,
             sent: form.sent,
+            unavailable: form.unavailable,
             remaining: form.remaining,
             rate: form.rate,
+            seconds_left: form.seconds_left,
             sample: form.sample,
-            next_ordinal: form.next_ordinal,
             at: form.at,
         })
     }

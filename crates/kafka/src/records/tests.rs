@@ -62,7 +62,8 @@ fn progress() -> ReplayProgress {
         remaining: 6,
         rate: 12.5,
         sample: vec!["{\"id\":1}".to_owned()],
-        next_ordinal: 7,
+        unavailable: 2,
+        seconds_left: Some(40),
         at: NOW,
     }
 }

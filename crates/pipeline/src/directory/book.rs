@@ -12,6 +12,8 @@ use postrider_domain::{
 pub(super) struct Book {
     /// None while nothing that has a version was read: the first that has one decides the epoch.
     version: Option<DirectoryVersion>,
+    /// The newest version at which a subscription came or changed.
+    grown: Option<DirectoryVersion>,
     marker: Option<ConfigMarker>,
     entities: HashMap<EntityId, Known>,
     /// Entities that are there and not deleted.
@@ -38,6 +40,11 @@ impl Book {
 
     pub(super) fn version(&self) -> Option<DirectoryVersion> {
         self.version
+    }
+
+    /// The newest version at which a subscription came or changed: from then on, more may match.
+    pub(super) fn grown(&self) -> Option<DirectoryVersion> {
+        self.grown
     }
 
     pub(super) fn live(&self) -> i64 {
@@ -83,7 +90,10 @@ impl Book {
             ConfigBody::Endpoint(endpoint) => {
                 self.endpoints.insert(endpoint.id.clone(), Arc::from(endpoint));
             }
-            ConfigBody::Subscription(subscription) => self.subscriptions.insert(Arc::new(subscription)),
+            ConfigBody::Subscription(subscription) => {
+                self.grown = self.grown.max(Some(entry.version));
+                self.subscriptions.insert(Arc::new(subscription));
+            }
             ConfigBody::Deleted(deleted) => self.remove(&deleted.id, deleted.entity),
         }
     }

@@ -35,6 +35,8 @@ struct View {
 pub struct Candidates {
     /// The directory's version at the look-up.
     pub version: DirectoryVersion,
+    /// The newest version up to there at which a subscription came or changed.
+    pub grown: DirectoryVersion,
     /// In no order.
     pub subscriptions: Vec<Arc<Subscription>>,
 }
@@ -95,8 +97,14 @@ impl Directory {
         let book = state.book();
         Candidates {
             version: book.version().unwrap_or_default(),
+            grown: book.grown().unwrap_or_default(),
             subscriptions: book.subscriptions().candidates(tenant, event_type),
         }
+    }
+
+    /// The newest version at which a subscription came or changed, as far as the topic was read.
+    pub fn grown(&self) -> DirectoryVersion {
+        self.0.state.read().book().grown().unwrap_or_default()
     }
 
     /// How far the topic was read.
@@ -146,6 +154,17 @@ impl Directory {
     /// How many entities there are.
     pub(super) fn live(&self) -> i64 {
         self.0.state.read().book().live()
+    }
+
+    /// Publishes `body` at the next seq.
+    #[cfg(test)]
+    pub(crate) fn add(&self, body: postrider_domain::ConfigBody) {
+        use postrider_domain::{ConfigEntry, ConfigMarker};
+        let version = DirectoryVersion { epoch: 1, seq: self.version().seq + 1 };
+        let live = self.live() + i64::from(body.is_live());
+        self.apply(Change::Entry(ConfigEntry { version, entity_version: version.seq, body }));
+        self.apply(Change::Marker(ConfigMarker { version, live }));
+        self.change(State::end_of_partition);
     }
 
     /// A directory at epoch 1 that has `bodies`, each at the seq of its place from 1, and works.

@@ -1,21 +1,42 @@
-//! Which deliveries an event leads to: pure.
+//! Which deliveries an event leads to: pure. Live matching and replays ask here alike.
 
 use std::{collections::HashMap, sync::Arc};
 
 use postrider_domain::{
-    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription,
+    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription, SubscriptionId,
     endpoint::BodyStyle,
     envelope::{Rendered, render},
     filter::EventView,
     message_id::message_id,
 };
 
-/// Of the candidates whose filter holds, the one that decides for each endpoint: the oldest. In the order of
-/// the endpoints' ids. The event's JSON is parsed only if some filter looks into it.
-pub(super) fn deciding(event: &Event, candidates: Vec<Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+/// Which subscriptions may decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope<'a> {
+    /// All of the event's tenant.
+    All,
+    /// Those of one endpoint.
+    Endpoint(&'a EndpointId),
+    /// This one.
+    Subscription(&'a SubscriptionId),
+}
+
+impl Scope<'_> {
+    fn has(self, subscription: &Subscription) -> bool {
+        match self {
+            Self::All => true,
+            Self::Endpoint(endpoint) => subscription.endpoint == *endpoint,
+            Self::Subscription(id) => subscription.id == *id,
+        }
+    }
+}
+
+/// Of the candidates in `scope` whose filter holds, the one that decides for each endpoint: the oldest. In the order
+/// of the endpoints' ids. The event's JSON is parsed only if some filter looks into it.
+pub(super) fn deciding(event: &Event, candidates: Vec<Arc<Subscription>>, scope: Scope<'_>) -> Vec<Arc<Subscription>> {
     let view = EventView::new(event);
     let mut by_endpoint: HashMap<EndpointId, Arc<Subscription>> = HashMap::new();
-    for candidate in candidates {
+    for candidate in candidates.into_iter().filter(|candidate| scope.has(candidate)) {
         if candidate.filter.as_ref().is_some_and(|filter| !filter.matches(&view)) {
             continue;
         }
@@ -47,11 +68,11 @@ impl<'a> Bodies<'a> {
     }
 }
 
-/// The delivery of `event`, rendered as `rendered`, that `subscription` decided.
-pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscription) -> Delivery {
+/// The delivery of `event`, rendered as `rendered`, that `subscription` decided, as that run of its message.
+pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscription, run: Run) -> Delivery {
     Delivery {
         message_id: message_id(&event.id, &subscription.endpoint),
-        run: Run::LIVE,
+        run,
         kind: DeliveryKind::Live,
         event_id: event.id.clone(),
         tenant: event.tenant.clone(),

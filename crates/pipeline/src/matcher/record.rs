@@ -1,19 +1,24 @@
 //! One record of a source, from its bytes to the acknowledgement of all its deliveries.
+//!
+//! What a record leads to is looked up when it is taken, in the order of offsets ([`RecordMatcher::look`]); writing it
+//! ([`RecordMatcher::finish`]) may overtake. So the directory that a partition is matched by never goes back.
 
 use std::sync::Arc;
 
 use futures::future::try_join_all;
 use metrics::Counter;
 use postrider_domain::{
-    Attempt, Delivery, Event, Routing, Subscription, Timestamp, endpoint::BodyStyle, envelope::MAX_BODY_BYTES,
+    Attempt, Delivery, DirectoryVersion, Event, Routing, Run, Subscription, Timestamp, endpoint::BodyStyle,
+    envelope::MAX_BODY_BYTES,
 };
 use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    decode::{decode, traceparent},
+    announce::{Board, Seen},
+    decode::{Rejection, decode, traceparent},
     dedupe::{Admitted, Dedupe},
-    matching,
+    matching::{self, Scope},
     source::SourceConfig,
 };
 use crate::{burial::Burial, directory::Directory, outgoing};
@@ -25,9 +30,33 @@ const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
 const MEMORY_UNIT_BYTES: usize = 1_024;
 
+/// What a record is.
+#[derive(Debug)]
+pub(super) enum Looked {
+    /// An event, and the subscription that decides for each endpoint that gets it.
+    Event { event: Box<Event>, deciding: Vec<Arc<Subscription>>, seen: Seen },
+    /// A record without a value.
+    Empty,
+    /// No event.
+    Rejected(Rejection),
+}
+
+impl Looked {
+    /// The directory that it was matched by, if it was.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        match self {
+            Self::Event { seen, .. } => Some(*seen),
+            Self::Empty | Self::Rejected(_) => None,
+        }
+    }
+}
+
 /// A record whose work is durable elsewhere.
 #[derive(Debug)]
 pub(super) struct Matched {
+    pub offset: i64,
+    /// The directory's version that it was matched by, if it was.
+    pub version: Option<DirectoryVersion>,
     token: SettleToken,
     admitted: Option<Admitted>,
 }
@@ -48,6 +77,7 @@ pub(super) struct RecordMatcher<S> {
     source: SourceConfig,
     directory: Directory,
     layout: Layout,
+    board: Board<S>,
     sink: S,
     deliveries: Arc<str>,
     burial: Burial<S>,
@@ -86,6 +116,7 @@ impl<S: Sink> RecordMatcher<S> {
     pub(super) fn new(source: SourceConfig, topics: &Topics, layout: &Layout, directory: &Directory, sink: S) -> Self {
         Self {
             counters: Counters::new(&source.name),
+            board: Board::new(sink.clone(), layout.clone(), topics, &source.name),
             source,
             directory: directory.clone(),
             layout: layout.clone(),
@@ -101,6 +132,11 @@ impl<S: Sink> RecordMatcher<S> {
         &self.directory
     }
 
+    /// Where it says from which offsets on new subscriptions are matched.
+    pub(super) fn board(&self) -> Board<S> {
+        self.board.clone()
+    }
+
     /// Broker time.
     pub(super) fn now(&self) -> Timestamp {
         self.sink.clock().now()
@@ -111,37 +147,57 @@ impl<S: Sink> RecordMatcher<S> {
         self.source.dedupe.map(Dedupe::new)
     }
 
+    /// What the record is, and who decides about it by the directory as it is now.
+    pub(super) fn look(&self, record: &Record) -> Looked {
+        match decode(&self.source, record) {
+            Ok(Some(event)) => {
+                let candidates = self.directory.candidates(&event.tenant, &event.event_type);
+                let seen = Seen { version: candidates.version, grown: candidates.grown };
+                let deciding = matching::deciding(&event, candidates.subscriptions, Scope::All);
+                Looked::Event { event: Box::new(event), deciding, seen }
+            }
+            Ok(None) => Looked::Empty,
+            Err(rejection) => Looked::Rejected(rejection),
+        }
+    }
+
     /// Writes all that the record leads to, and answers it, to be settled.
-    pub(super) async fn take(
+    pub(super) async fn finish(
         self: Arc<Self>,
         inbound: Inbound,
+        looked: Looked,
         dedupe: Option<Dedupe>,
     ) -> Result<Matched, ProduceError> {
         let Inbound { record, token } = inbound;
+        let (offset, version) = (record.offset, looked.seen().map(|seen| seen.version));
         let mut admitted = None;
-        match decode(&self.source, &record) {
-            Ok(Some(event)) => {
+        match looked {
+            Looked::Event { event, deciding, seen } => {
                 if let Some(dedupe) = dedupe {
                     admitted = dedupe.admit(&event, record.offset, || self.now()).await;
                     if admitted.is_none() {
                         self.counters.duplicate.increment(1);
-                        return Ok(Matched { token, admitted });
+                        return Ok(Matched { offset, version, token, admitted });
                     }
                 }
-                self.deliver(&event, &record).await?;
+                self.deliver(&event, deciding, seen.version, &record).await?;
             }
-            Ok(None) => self.counters.empty.increment(1),
-            Err(rejection) => {
+            Looked::Empty => self.counters.empty.increment(1),
+            Looked::Rejected(rejection) => {
                 self.counters.rejected.increment(1);
                 reject(&self.sink, &self.rejected, &record, rejection.reason, &rejection.message).await?;
             }
         }
-        Ok(Matched { token, admitted })
+        Ok(Matched { offset, version, token, admitted })
     }
 
-    async fn deliver(&self, event: &Event, record: &Record) -> Result<(), ProduceError> {
-        let candidates = self.directory.candidates(&event.tenant, &event.event_type);
-        let deciding = matching::deciding(event, candidates.subscriptions);
+    async fn deliver(
+        &self,
+        event: &Event,
+        deciding: Vec<Arc<Subscription>>,
+        version: DirectoryVersion,
+        record: &Record,
+    ) -> Result<(), ProduceError> {
         if deciding.is_empty() {
             self.counters.unmatched.increment(1);
             return Ok(());
@@ -151,14 +207,19 @@ impl<S: Sink> RecordMatcher<S> {
             first_attempt_at: None,
             not_before: None,
             matched_at: self.sink.clock().now(),
-            version: Some(candidates.version),
+            version: Some(version),
             generation: 0,
             traceparent: traceparent(&record.headers),
         };
         let mut bodies = matching::Bodies::of(event);
         for subscriptions in deciding.chunks(MAX_FAN_OUT) {
             let delivery = |subscription: &Arc<Subscription>| {
-                matching::delivery(event, bodies.in_style(self.style(subscription)), subscription)
+                matching::delivery(
+                    event,
+                    bodies.in_style(style(&self.directory, subscription)),
+                    subscription,
+                    Run::LIVE,
+                )
             };
             let deliveries: Vec<Delivery> = subscriptions.iter().map(delivery).collect();
             let _memory = self.memory_for(deliveries.iter().map(|delivery| delivery.body.len()).sum()).await;
@@ -167,11 +228,6 @@ impl<S: Sink> RecordMatcher<S> {
         self.counters.matched.increment(1);
         self.counters.deliveries.increment(deciding.len() as u64);
         Ok(())
-    }
-
-    /// What body the subscription's endpoint asks for. One that is not known here may have any: it was deleted.
-    fn style(&self, subscription: &Subscription) -> BodyStyle {
-        self.directory.endpoint(&subscription.endpoint).map(|endpoint| endpoint.settings.body).unwrap_or_default()
     }
 
     /// Waits for room for so many bytes; more than there is in all is let through alone.
@@ -193,4 +249,9 @@ impl<S: Sink> RecordMatcher<S> {
             other => other.map(drop),
         }
     }
+}
+
+/// What body the subscription's endpoint asks for. One that is not known here may have any: it was deleted.
+pub(super) fn style(directory: &Directory, subscription: &Subscription) -> BodyStyle {
+    directory.endpoint(&subscription.endpoint).map(|endpoint| endpoint.settings.body).unwrap_or_default()
 }

@@ -6,8 +6,10 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use postrider_kafka::{
     KafkaConfig, Layout, PartitionStream, ProduceError, Readiness, Shutdown, Sink, StageConfig, StageConsumer, Topics,
 };
+use tokio::time::MissedTickBehavior;
 
 use super::{
+    announce::Announcer,
     record::{Matched, RecordMatcher},
     source::SourceConfig,
 };
@@ -18,6 +20,8 @@ use crate::{
 
 /// Records of one partition that may be matched and not acknowledged.
 const MAX_RECORDS_IN_FLIGHT: usize = 256;
+/// How often a partition to which nothing comes looks for new subscriptions.
+const IDLE_ANNOUNCEMENTS: Duration = Duration::from_millis(500);
 
 /// What the matcher reads.
 #[derive(Debug, Clone)]
@@ -89,34 +93,55 @@ async fn match_partition<S: Sink>(
     mut stream: PartitionStream,
 ) -> Result<(), StageError> {
     let (stopped, aborted) = (stream.stopped(), stream.aborted());
-    if let Some(version) = stream.start_metadata().version {
+    let inherited = stream.start_metadata().version;
+    if let Some(version) = inherited {
         // Not to match by an older directory than whoever matched before.
         let reached = stopped.run_until_cancelled(matcher.directory().wait_for(version)).await;
         if reached.is_none() {
             return Ok(());
         }
     }
+    let mut announcer = Announcer::new(matcher.board(), stream.partition(), inherited);
+    let mut reached = inherited.unwrap_or_default();
+    let mut next_offset = stream.start_offset();
     let dedupe = matcher.dedupe();
     let mut in_flight = FuturesUnordered::new();
+    let mut idle = tokio::time::interval(IDLE_ANNOUNCEMENTS);
+    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reading = true;
-    while reading || !in_flight.is_empty() {
-        tokio::select! {
+    while reading || !in_flight.is_empty() || announcer.is_busy() {
+        let settled: Vec<Matched> = tokio::select! {
             biased;
             () = aborted.cancelled() => return Ok(()),
+            free = announcer.announced(!reading), if announcer.is_busy() => free?,
             Some(done) = in_flight.next() => {
                 let done: Result<Matched, ProduceError> = done;
-                let matched = done?;
-                stream.set_version(matcher.directory().version());
-                matched.settle(matcher.now());
+                announcer.settle(done?).into_iter().collect()
+            }
+            _ = idle.tick(), if reading && matcher.directory().can_work() => {
+                announcer.observe(matcher.directory().grown(), next_offset);
+                Vec::new()
             }
             inbound = stage::next(matcher.directory(), &mut stream),
                 if reading && in_flight.len() < MAX_RECORDS_IN_FLIGHT =>
             {
-                match inbound {
-                    Some(inbound) => in_flight.push(matcher.clone().take(inbound, dedupe.clone())),
-                    None => reading = false,
+                if let Some(inbound) = inbound {
+                    let looked = matcher.look(&inbound.record);
+                    if let Some(seen) = looked.seen() {
+                        announcer.observe(seen.grown, inbound.record.offset);
+                    }
+                    next_offset = inbound.record.offset + 1;
+                    in_flight.push(matcher.clone().finish(inbound, looked, dedupe.clone()));
+                } else {
+                    reading = false;
                 }
+                Vec::new()
             }
+        };
+        for matched in settled {
+            reached = reached.max(matched.version.unwrap_or_default());
+            stream.set_version(reached);
+            matched.settle(matcher.now());
         }
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! A sink in memory, for the tests of stages.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use postrider_kafka::{Ack, BrokerClock, Outgoing, ProduceError};
@@ -19,6 +22,7 @@ struct Inner {
     failures: Mutex<HashMap<String, Fails>>,
     held: watch::Sender<bool>,
     readers: Mutex<HashMap<String, Reader>>,
+    held_topics: watch::Sender<HashSet<String>>,
 }
 
 /// What is told of each record that a topic got.
@@ -40,6 +44,7 @@ impl FakeSink {
             failures: Mutex::default(),
             held: watch::Sender::new(false),
             readers: Mutex::default(),
+            held_topics: watch::Sender::default(),
         }))
     }
 
@@ -65,6 +70,17 @@ impl FakeSink {
         self.0.readers.lock().insert(topic.to_owned(), Box::new(reader));
     }
 
+    /// Holds the acknowledgements of one topic back, until told otherwise.
+    pub(crate) fn hold_topic(&self, topic: &str, held: bool) {
+        self.0.held_topics.send_modify(|topics| {
+            if held {
+                topics.insert(topic.to_owned());
+            } else {
+                topics.remove(topic);
+            }
+        });
+    }
+
     /// How many records were handed over, acknowledged or not.
     pub(crate) fn handed_over(&self) -> usize {
         *self.0.handed_over.lock()
@@ -86,6 +102,7 @@ impl Sink for FakeSink {
         *self.0.handed_over.lock() += 1;
         // The sender lives in this very sink.
         let _ = self.0.held.subscribe().wait_for(|held| !held).await;
+        let _ = self.0.held_topics.subscribe().wait_for(|topics| !topics.contains(&*record.topic)).await;
         let size = record.value.as_ref().map_or(0, bytes::Bytes::len);
         let failures = self.0.failures.lock();
         if let Some(fails) = failures.get(&*record.topic).filter(|fails| size >= fails.from_bytes) {

@@ -5,6 +5,7 @@ mod dev_banner;
 mod keys;
 mod migrate;
 mod openapi;
+mod replay;
 mod run;
 mod serve;
 mod topics;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{dev, keys, migrate, openapi, serve, topics};
+use super::{dev, keys, migrate, openapi, replay, serve, topics};
 use crate::{
     cli::{Cli, Command, Keys},
     config::{self, ConfigError, Environment, Loaded},
@@ -28,6 +28,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
+        Command::Replay(command) => runtime.block_on(replay::run(&command, &load()?)),
         Command::Openapi => {
             openapi::run();
             Ok(())

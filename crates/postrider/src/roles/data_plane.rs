@@ -7,6 +7,7 @@ use postrider_pipeline::{
     dispatcher::{Dispatcher, DispatcherConfig, DispatcherDeps},
     egress::{EgressClient, EgressConfig},
     matcher::{self, Matcher, MatcherConfig, MatcherDeps},
+    replayer::{KafkaLogs, Replayer, ReplayerDeps},
     retrier::{Retrier, RetrierDeps},
 };
 
@@ -20,13 +21,16 @@ use crate::{
 /// Starts those of `roles` that are of the data plane, and the directory that they look things up in.
 pub fn start(parts: &Parts, roles: &[Role], lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
     let wanted = |role| roles.contains(&role);
-    if wanted(Role::Matcher) || wanted(Role::Dispatcher) {
+    if wanted(Role::Matcher) || wanted(Role::Dispatcher) || wanted(Role::Replayer) {
         let directory = start_directory(parts, lifecycle);
         if wanted(Role::Dispatcher) {
             start_dispatcher(parts, directory.clone(), lifecycle)?;
         }
         if wanted(Role::Matcher) {
-            start_matcher(parts, directory, lifecycle);
+            start_matcher(parts, directory.clone(), lifecycle);
+        }
+        if wanted(Role::Replayer) {
+            start_replayer(parts, directory, lifecycle)?;
         }
     }
     if wanted(Role::Retrier) {
@@ -101,6 +105,23 @@ fn start_retrier(parts: &Parts, lifecycle: &mut Lifecycle) {
         readiness: parts.readiness.clone(),
     };
     lifecycle.spawn("the retrier", Retrier::new(deps).run(parts.shutdown.clone()));
+}
+
+fn start_replayer(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
+    let kafka = &parts.kafka;
+    let logs = KafkaLogs::new(&kafka.config, &kafka.topics, &kafka.layout).map_err(Error::msg)?;
+    let deps = ReplayerDeps {
+        kafka: kafka.config.clone(),
+        topics: kafka.topics.clone(),
+        layout: kafka.layout.clone(),
+        directory,
+        sources: sources(&parts.config, kafka.topics.events()),
+        logs,
+        sink: kafka.producer.clone(),
+        readiness: parts.readiness.clone(),
+    };
+    lifecycle.spawn("the replayer", Replayer::new(deps).run(parts.shutdown.clone()));
+    Ok(())
 }
 
 /// The HTTP client of deliveries.

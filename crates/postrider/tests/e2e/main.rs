@@ -16,6 +16,7 @@ mod isolation;
 mod log;
 mod matching;
 mod publishing;
+mod replaying;
 mod speed;
 mod start;
 mod support;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests = [
         speed::tests(),
+        replaying::tests(),
         faults::tests(),
         delivering::tests(),
         isolation::tests(),

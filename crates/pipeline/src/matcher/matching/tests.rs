@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use postrider_domain::{EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp, filter::Filter};
+use postrider_domain::{EventId, SourceCoordinates, TenantId, Timestamp, filter::Filter};
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn of_several_subscriptions_of_an_endpoint_the_oldest_decides() {
         subscription("sub_a", "ep_1", 1, None),
         subscription("sub_d", "ep_2", 9, None),
     ];
-    assert_eq!(ids(&deciding(&event(), candidates)), ["sub_a", "sub_d"]);
+    assert_eq!(ids(&deciding(&event(), candidates, Scope::All)), ["sub_a", "sub_d"]);
 }
 
 #[test]
@@ -54,14 +54,28 @@ fn a_subscription_whose_filter_does_not_hold_does_not_decide() {
         subscription("sub_b", "ep_1", 2, Some(99)),
         subscription("sub_c", "ep_2", 1, Some(1_000)),
     ];
-    assert_eq!(ids(&deciding(&event(), candidates)), ["sub_b"]);
+    assert_eq!(ids(&deciding(&event(), candidates, Scope::All)), ["sub_b"]);
+}
+
+#[test]
+fn only_what_is_in_scope_decides() {
+    let candidates = || {
+        vec![
+            subscription("sub_a", "ep_1", 1, None),
+            subscription("sub_b", "ep_1", 2, None),
+            subscription("sub_c", "ep_2", 1, None),
+        ]
+    };
+    let (endpoint, newer) = (EndpointId::from_trusted("ep_1"), SubscriptionId::from_trusted("sub_b"));
+    assert_eq!(ids(&deciding(&event(), candidates(), Scope::Endpoint(&endpoint))), ["sub_a"]);
+    assert_eq!(ids(&deciding(&event(), candidates(), Scope::Subscription(&newer))), ["sub_b"]);
 }
 
 #[test]
 fn a_delivery_has_the_same_message_id_whenever_it_is_matched() {
     let event = event();
     let rendered = render(&event, BodyStyle::Envelope);
-    let of = |subscription: Arc<Subscription>| delivery(&event, &rendered, &subscription);
+    let of = |subscription: Arc<Subscription>| delivery(&event, &rendered, &subscription, Run::LIVE);
     let (first, again) = (of(subscription("sub_a", "ep_1", 1, None)), of(subscription("sub_b", "ep_1", 2, None)));
     assert_eq!(first.message_id, again.message_id);
     assert_ne!(first.message_id, of(subscription("sub_a", "ep_2", 1, None)).message_id);
@@ -75,8 +89,12 @@ fn each_style_is_rendered_once_and_its_headers_go_with_the_delivery() {
     let mut bodies = Bodies::of(&event);
     let first = bodies.in_style(BodyStyle::Crm).body.clone();
     assert_eq!(bodies.in_style(BodyStyle::Crm).body.as_ptr(), first.as_ptr());
-    let binary =
-        delivery(&event, bodies.in_style(BodyStyle::CloudeventsBinary), &subscription("sub_a", "ep_1", 1, None));
+    let binary = delivery(
+        &event,
+        bodies.in_style(BodyStyle::CloudeventsBinary),
+        &subscription("sub_a", "ep_1", 1, None),
+        Run::LIVE,
+    );
     assert_eq!((&binary.body, binary.headers[1].name.as_str()), (&event.data, "ce-id"));
     assert_eq!(binary.headers[1].value, "id");
 }

@@ -5,6 +5,7 @@ use postrider_domain::{
     dedupe::DedupeLimits,
     delivery_event::DeadLetter,
     endpoint::{BodyStyle, EndpointSettings},
+    replay::MatchedFrom,
     seal::{KeyRing, SealedAt},
     tier::Tiers,
 };
@@ -137,7 +138,7 @@ async fn a_record_is_settled_once_all_its_deliveries_are_acknowledged() {
     test.send(record(0, CREATED)).await;
     test.send(record(1, CREATED)).await;
     a_second().await;
-    assert_eq!((sink.handed_over(), test.committable()), (4, Some(0)));
+    assert_eq!((sink.handed_over(), test.committable()), (4 + 1, Some(0)), "and an announcement");
     sink.hold(false);
     a_second().await;
     assert_eq!(test.committable(), Some(2));
@@ -151,7 +152,7 @@ async fn what_nobody_wants_and_what_has_no_value_is_settled() {
     test.send(record(0, CREATED)).await;
     test.send(Record { value: None, ..record(1, "") }).await;
     a_second().await;
-    assert_eq!((sink.handed_over(), test.committable()), (0, Some(2)));
+    assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (0, Some(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,10 +263,10 @@ async fn a_duplicate_of_what_is_in_flight_waits_until_that_is_settled() {
     test.send(record(0, CREATED)).await;
     test.send(record(1, CREATED)).await;
     a_second().await;
-    assert_eq!((sink.handed_over(), test.outstanding(), test.committable()), (1, 2, Some(0)));
+    assert_eq!((sink.handed_over(), test.outstanding(), test.committable()), (1 + 1, 2, Some(0)));
     sink.hold(false);
     a_second().await;
-    assert_eq!((sink.handed_over(), test.committable()), (1, Some(2)));
+    assert_eq!((sink.handed_over(), test.committable()), (1 + 1, Some(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,4 +281,79 @@ async fn an_event_whose_delivery_failed_makes_nothing_a_duplicate() {
     assert!(matching.await.unwrap().is_err());
     // Neither is settled: both are read again, and one of them is delivered.
     assert_eq!((test.committable(), test.outstanding()), (Some(0), 0));
+}
+
+fn announced(sink: &FakeSink) -> Vec<(i64, i64)> {
+    let written = sink.acknowledged_for("t.progress");
+    let decoded = written.iter().map(decoded::<MatchedFrom>);
+    decoded.map(|from| (from.version.seq, from.offset)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_where_on_a_new_subscription_is_matched_is_told_exactly() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    a_second().await;
+    assert_eq!(announced(&sink), [(1, 0)], "also where nothing comes");
+    test.send(record(0, CREATED)).await;
+    test.send(record(1, CREATED)).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    directory.add(subscription(2, "ep_2", "*"));
+    test.send(record(5, CREATED)).await;
+    a_second().await;
+    let keys: Vec<_> = sink.acknowledged_for("t.deliveries").iter().map(|record| record.key.clone()).collect();
+    assert_eq!(keys, ["ep_1", "ep_1", "ep_1", "ep_2"]);
+    assert_eq!(announced(&sink), [(1, 0), (2, 5)]);
+    directory.add(subscription(3, "ep_3", "*"));
+    a_second().await;
+    a_second().await;
+    assert_eq!(announced(&sink), [(1, 0), (2, 5), (3, 6)], "the offset that is read next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_behind_an_announcement_is_settled_before_it_is_acknowledged() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    test.send(record(0, CREATED)).await;
+    a_second().await;
+    sink.hold_topic("t.progress", true);
+    directory.add(subscription(2, "ep_2", "*"));
+    test.send(record(1, CREATED)).await;
+    a_second().await;
+    assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (3, Some(1)));
+    sink.hold_topic("t.progress", false);
+    a_second().await;
+    assert_eq!((announced(&sink), test.committable()), (vec![(1, 0), (2, 1)], Some(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_new_subscriptions_are_told_in_few_announcements_that_skip_nothing() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(0, "ep_0", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    test.send(record(0, CREATED)).await;
+    a_second().await;
+    // Each event is matched by one more subscription.
+    let mut began = Vec::new();
+    for number in 1..=50 {
+        directory.add(subscription(number, &format!("ep_{number}"), "never.*"));
+        let offset = i64::try_from(number).unwrap();
+        began.push((offset + 1, offset));
+        test.send(record(offset, CREATED)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    a_second().await;
+    a_second().await;
+    let told = announced(&sink);
+    assert!(told.len() <= 20, "{told:?}");
+    for (seq, offset) in began {
+        let end = told.iter().find(|(told, _)| *told >= seq).expect("it is told");
+        assert!(end.1 >= offset, "a backfill of {seq} would end at {end:?}, before {offset}");
+    }
+    assert_eq!(test.committable(), Some(51));
 }

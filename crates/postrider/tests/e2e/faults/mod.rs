@@ -4,7 +4,7 @@ mod postgres;
 mod rebalance;
 mod records;
 mod restart;
-mod stream;
+pub mod stream;
 
 use crate::support::Test;
 

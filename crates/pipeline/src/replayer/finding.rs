@@ -1,0 +1,89 @@
+//! What a record of a job's source comes to.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use postrider_domain::{
+    Delivery,
+    replay::{Count, DeadLetterMark, TooManyMarks},
+};
+use postrider_kafka::{DecodeError, ProduceError, Sink};
+
+use super::shared::Shared;
+
+/// What a record comes to.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// Nothing.
+    Unwanted,
+    /// It is wanted, and its bytes are gone or can't be understood.
+    Unavailable,
+    /// This job dealt with it before it was interrupted.
+    Redriven,
+    /// These deliveries.
+    Wanted(Wanted),
+}
+
+/// What is to be written because of one record.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The record, for people: JSON.
+    pub sample: serde_json::Value,
+    pub deliveries: Vec<Delivery>,
+    pub traceparent: Option<String>,
+    /// Written once all deliveries are acknowledged.
+    pub mark: Option<DeadLetterMark>,
+}
+
+/// Why a record could not be looked at.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Its bytes can't be read, or not yet.
+    Decode(DecodeError),
+    /// More was dealt with than can be remembered.
+    TooMany(TooManyMarks),
+}
+
+impl From<DecodeError> for Trouble {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<TooManyMarks> for Trouble {
+    fn from(error: TooManyMarks) -> Self {
+        Self::TooMany(error)
+    }
+}
+
+impl Finding {
+    /// What it counts as, if nothing has to be written for it.
+    pub(super) fn count(&self) -> Count {
+        match self {
+            Self::Unwanted => Count::default(),
+            Self::Unavailable => Count { matched: true, unavailable: true, sent: 0 },
+            Self::Redriven => Count { matched: true, unavailable: false, sent: 1 },
+            Self::Wanted(_) => Count { matched: true, unavailable: false, sent: 0 },
+        }
+    }
+}
+
+impl Wanted {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        // Deliveries of one event share its body.
+        self.deliveries.first().map_or(0, |delivery| delivery.body.len()) + self.deliveries.len() * 512
+    }
+
+    /// Writes the deliveries, then the mark.
+    pub(super) async fn hand_over<S: Sink, L>(self, shared: Arc<Shared<S, L>>) -> Result<Count, ProduceError> {
+        let sent = self.deliveries.len();
+        let traceparent = &self.traceparent;
+        let shared = &shared;
+        try_join_all(self.deliveries.into_iter().map(|delivery| shared.deliver(delivery, traceparent.clone()))).await?;
+        if let Some(mark) = self.mark {
+            shared.mark(&mark).await?;
+        }
+        Ok(Count { matched: true, unavailable: false, sent })
+    }
+}

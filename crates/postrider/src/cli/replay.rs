@@ -1,0 +1,247 @@
+//! The arguments of `postrider replay`.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+use postrider_domain::{
+    EndpointId, ErrorClass, JobId, MessageId, SubscriptionId, TenantId, Timestamp, replay::MAX_RATE_PER_SECOND,
+};
+
+use super::Output;
+
+pub const EXAMPLES: &str = "\
+See what a redrive would do, then do it:
+  postrider replay dead-letters --error timeout --since 2d --dry-run
+  postrider replay dead-letters --error timeout --since 2d --rate 200
+
+Match rejected records again, after their source's configuration was mended:
+  postrider replay rejected --source orders
+
+Give a new subscription the events of the last week:
+  postrider replay backfill --subscription sub_… --source orders --since 7d
+
+Look after replays:
+  postrider replay list
+  postrider replay pause job_…
+
+A replay works in a process with the role replayer, not in this command: Ctrl-C only stops watching it. The
+webhook-id of what is delivered again stays the same.
+
+Exit codes: 0 done (or still going on), 1 failed or cancelled, 2 wrong command line or configuration.";
+
+/// The commands below `replay`.
+#[derive(Debug, Subcommand)]
+pub enum Replay {
+    /// Deliver dead letters again: all that every given flag fits.
+    ///
+    /// Each is delivered with fresh attempts and marked, so that no later replay delivers it again. What fails again
+    /// becomes a dead letter of its own, which this replay does not touch. Those without a body (payload_too_large)
+    /// can't be delivered.
+    DeadLetters(DeadLetterArguments),
+    /// Match rejected records again, with the configuration and the subscriptions of now.
+    ///
+    /// Records that were cut (over 900 KiB), or that still can't be understood, are counted as unavailable.
+    Rejected(RejectedArguments),
+    /// Deliver events that came before their subscription, or before their endpoint.
+    ///
+    /// For a subscription it ends exactly where the matcher began to match it, so that each event is delivered once.
+    /// For an endpoint it ends now, and repeats what was delivered already.
+    Backfill(BackfillArguments),
+    /// List the replays.
+    List {
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Show a replay.
+    Show(JobArguments),
+    /// Let a replay wait.
+    Pause(JobArguments),
+    /// Let a replay that waits go on.
+    Resume(JobArguments),
+    /// End a replay for good. What it delivered stays delivered.
+    Cancel(JobArguments),
+}
+
+/// Arguments of what works on one replay.
+#[derive(Debug, Args)]
+pub struct JobArguments {
+    /// Its id, as `list` prints it (job_…).
+    pub id: JobId,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Arguments of everything that starts a replay.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Only what is this tenant's.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// Only count what would be replayed, and show a few.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Deliveries a second, at most.
+    #[arg(long, value_name = "N", default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE_PER_SECOND)))]
+    pub rate: u32,
+    /// Do not watch it: print its id and end.
+    #[arg(long)]
+    pub detach: bool,
+    /// How to print its progress: for people, or as lines of JSON on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Arguments of `replay dead-letters`.
+#[derive(Debug, Args)]
+pub struct DeadLetterArguments {
+    /// Only these deliveries, by their webhook-ids (msg_…), separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "IDS")]
+    pub messages: Vec<MessageId>,
+    /// Only those of this endpoint.
+    #[arg(long, value_name = "ID")]
+    pub endpoint: Option<EndpointId>,
+    /// Only those of this event type, such as order.created.
+    #[arg(long, value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// Only those that ended for this reason, such as timeout or http_server_error.
+    #[arg(long, value_name = "CLASS")]
+    pub error: Option<ErrorClass>,
+    /// Only those that ended at or after this: RFC 3339, or how long ago (2h).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only those that ended before this.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// How.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// Arguments of `replay rejected`.
+#[derive(Debug, Args)]
+pub struct RejectedArguments {
+    /// Only those of this source.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only those rejected at or after this: RFC 3339, or how long ago (2h).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only those rejected before this.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// How.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// Arguments of `replay backfill`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("of").args(["subscription", "endpoint"]).required(true))]
+pub struct BackfillArguments {
+    /// By this subscription alone.
+    #[arg(long, value_name = "ID")]
+    pub subscription: Option<SubscriptionId>,
+    /// By all subscriptions of this endpoint.
+    #[arg(long, value_name = "ID")]
+    pub endpoint: Option<EndpointId>,
+    /// The source, as configured; `events` is what the API publishes to.
+    #[arg(long, value_name = "NAME", default_value = "events")]
+    pub source: String,
+    /// Events at or after this (the record's time in Kafka): RFC 3339, or how long ago (7d).
+    #[arg(long, value_name = "TIME")]
+    pub since: Moment,
+    /// Events before this.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// How.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// A point in time on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// That very one.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Duration),
+}
+
+impl Moment {
+    /// The point in time, as of `now`.
+    pub fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now - ago,
+        }
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(at) = Timestamp::parse_rfc3339(text) {
+            return Ok(Self::At(at));
+        }
+        let ago = humantime::parse_duration(text);
+        ago.map(Self::Ago)
+            .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago, as 2h".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn parse(line: &str) -> Result<Replay, String> {
+        let arguments = ["postrider", "replay"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
+            Command::Replay(replay) => Ok(replay),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_redrive_has_a_flag() {
+        let line = "dead-letters --messages msg_01hzzzzzzzzzzzzzzzzzzzzzzz,msg_01hzzzzzzzzzzzzzzzzzzzzzzy \
+                    --endpoint ep_01hzzzzzzzzzzzzzzzzzzzzzzz --tenant ten_01hzzzzzzzzzzzzzzzzzzzzzzz \
+                    --event-type order.created --error timeout --since 2h --until 2026-01-31T12:00:00Z \
+                    --dry-run --rate 5 --detach --output json";
+        let Ok(Replay::DeadLetters(arguments)) = parse(line) else { panic!() };
+        assert_eq!((arguments.messages.len(), arguments.error), (2, Some(ErrorClass::Timeout)));
+        assert_eq!(arguments.since, Some(Moment::Ago(Duration::from_hours(2))));
+        assert!(matches!(arguments.until, Some(Moment::At(_))));
+        assert!(arguments.run.dry_run && arguments.run.detach && arguments.run.rate == 5);
+    }
+
+    #[test]
+    fn bad_input_is_named_by_its_flag() {
+        let table = [
+            ("dead-letters --error nonsense", ["--error", "http_server_error"]),
+            ("dead-letters --endpoint x", ["--endpoint", "ep_"]),
+            ("dead-letters --since yesterday", ["--since", "2026-01-31T12:00:00Z"]),
+            ("dead-letters --rate 0", ["--rate", "10000"]),
+            ("backfill --since 2d", ["--subscription", "--endpoint"]),
+            ("backfill --endpoint ep_01hzzzzzzzzzzzzzzzzzzzzzzz", ["--since", "required"]),
+            ("pause nonsense", ["nonsense", "job_"]),
+        ];
+        for (line, parts) in table {
+            let error = parse(line).unwrap_err();
+            assert!(parts.iter().all(|part| error.contains(part)), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago() {
+        let now = Timestamp::from_millis(10_000_000);
+        assert_eq!("1h".parse::<Moment>().unwrap().from(now), Timestamp::from_millis(6_400_000));
+        assert_eq!("1970-01-01T00:00:01Z".parse::<Moment>().unwrap().from(now), Timestamp::from_millis(1_000));
+    }
+}

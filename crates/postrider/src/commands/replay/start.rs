@@ -1,0 +1,89 @@
+//! Starting a replay.
+
+use anyhow::{anyhow, bail};
+use postrider_control::{
+    clock,
+    replays::{BackfillOf, NewReplay, ReplayError, Replays, Source, What},
+};
+use postrider_domain::replay::{DeadLetterQuery, OffsetRanges, RejectedQuery};
+use postrider_kafka::Topics;
+
+use super::watch;
+use crate::{
+    cli::{BackfillArguments, DeadLetterArguments, RejectedArguments, RunArguments},
+    config::{BUILT_IN_SOURCE, Loaded},
+};
+
+/// Starts a redrive.
+pub async fn dead_letters(replays: &Replays, arguments: &DeadLetterArguments) -> anyhow::Result<()> {
+    let now = replays.now();
+    let query = DeadLetterQuery {
+        messages: (!arguments.messages.is_empty()).then(|| arguments.messages.clone()),
+        endpoint: arguments.endpoint.clone(),
+        event_type: arguments.event_type.clone(),
+        error: arguments.error,
+        since: arguments.since.map(|since| since.from(now)),
+        until: arguments.until.map(|until| until.from(now)),
+        ranges: OffsetRanges::default(),
+    };
+    start(replays, What::DeadLetters(query), &arguments.run).await
+}
+
+/// Starts to match rejected records again.
+pub async fn rejected(replays: &Replays, arguments: &RejectedArguments) -> anyhow::Result<()> {
+    let now = replays.now();
+    let query = RejectedQuery {
+        source: arguments.source.clone(),
+        since: arguments.since.map(|since| since.from(now)),
+        until: arguments.until.map(|until| until.from(now)),
+        ranges: OffsetRanges::default(),
+    };
+    start(replays, What::Rejected(query), &arguments.run).await
+}
+
+/// Starts a backfill.
+pub async fn backfill(replays: &Replays, arguments: &BackfillArguments, loaded: &Loaded) -> anyhow::Result<()> {
+    let now = replays.now();
+    let of = match (&arguments.subscription, &arguments.endpoint) {
+        (Some(subscription), _) => BackfillOf::Subscription(subscription.clone()),
+        (None, Some(endpoint)) => BackfillOf::Endpoint(endpoint.clone()),
+        (None, None) => bail!("--subscription or --endpoint is needed"),
+    };
+    let what = What::Backfill {
+        source: source(&arguments.source, loaded)?,
+        of,
+        since: arguments.since.from(now),
+        until: arguments.until.map(|until| until.from(now)),
+    };
+    start(replays, what, &arguments.run).await
+}
+
+fn source(name: &str, loaded: &Loaded) -> anyhow::Result<Source> {
+    let config = &loaded.config;
+    if name == BUILT_IN_SOURCE {
+        let topic = Topics::new(&config.kafka.topic_prefix).events();
+        return Ok(Source { name: name.to_owned(), topic });
+    }
+    let found = config.sources.iter().find(|source| source.name == name);
+    found.map(|source| Source { name: source.name.clone(), topic: source.topic.clone() }).ok_or_else(|| {
+        let known = config.sources.iter().map(|source| source.name.as_str());
+        let known: Vec<&str> = std::iter::once(BUILT_IN_SOURCE).chain(known).collect();
+        anyhow!("--source: there is no source '{name}' in the configuration; there are: {}", known.join(", "))
+    })
+}
+
+async fn start(replays: &Replays, what: What, run: &RunArguments) -> anyhow::Result<()> {
+    let new = NewReplay {
+        tenant: run.tenant.clone(),
+        what,
+        dry_run: run.dry_run,
+        rate_per_second: run.rate,
+        created_by: "postrider replay".to_owned(),
+    };
+    let created = replays.create(new, &mut clock::rng()).await;
+    let (job, following) = created.map_err(|error| match error {
+        ReplayError::Refused { field, message } => anyhow!("--{field}: {message}"),
+        other => other.into(),
+    })?;
+    watch::watch(&job, following, run).await
+}
