@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-    const LIMITS: DedupeLimits = DedupeLimits { window: Duration::from_secs(60), max_ids: 3 };
+    const LIMITS: DedupeLimits = DedupeLimits { window: Duration::from_mins(1), max_ids: 3 };
 
     /// A window in which the first events were settled, from offsets equal to their numbers.
     fn settled(count: i64) -> DedupeWindow<usize> {

@@ -82,6 +82,24 @@ pub struct MaintenanceWindow {
     pub every_seconds: Option<u32>,
 }
 
+impl MaintenanceWindow {
+    /// Whether `now` lies in it, or in one of its repetitions.
+    pub fn contains(&self, now: Timestamp) -> bool {
+        if now < self.from {
+            return false;
+        }
+        let since = now.since(self.from);
+        let into = match self.every_seconds {
+            Some(seconds) if seconds > 0 => {
+                let every = Duration::from_secs(seconds.into());
+                Duration::from_millis(u64::try_from(since.as_millis() % every.as_millis()).unwrap_or(u64::MAX))
+            }
+            _ => since,
+        };
+        into < self.until.since(self.from)
+    }
+}
+
 /// How an ordered endpoint treats a delivery that has used up its attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordering {
@@ -184,4 +202,21 @@ pub mod purpose {
     pub const HEADER: &str = "endpoint.header";
     /// A client certificate with its key.
     pub const CLIENT_IDENTITY: &str = "endpoint.client_identity";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maintenance_window_comes_once_or_again_and_again() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let window = |every_seconds| MaintenanceWindow { from: at(100), until: at(160), every_seconds };
+        let table =
+            [(99, false, false), (100, true, true), (159, true, true), (160, false, false), (1_100, false, true)];
+        for (seconds, once, repeated) in table {
+            let found = (window(None).contains(at(seconds)), window(Some(1_000)).contains(at(seconds)));
+            assert_eq!(found, (once, repeated), "{seconds} s");
+        }
+    }
 }

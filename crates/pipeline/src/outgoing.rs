@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postrider_domain::{
     Delivery, DeliveryEvent, Routing,
-    delivery_event::DeadLetter,
+    delivery_event::{DeadLetter, HeldRange},
     replay::{DeadLetterMark, ReplayProgress},
 };
 use postrider_kafka::{AvroRecord, Headers, Layout, Outgoing, routing_to_headers};
@@ -35,6 +35,11 @@ pub(crate) fn mark(layout: &Layout, topic: &Arc<str>, mark: &DeadLetterMark) -> 
 /// How far a replay job has come.
 pub(crate) fn progress(layout: &Layout, topic: &Arc<str>, progress: &ReplayProgress) -> Outgoing {
     keyed(layout, topic, progress.job.as_str(), progress)
+}
+
+/// The end of many held deliveries.
+pub(crate) fn held_range(layout: &Layout, topic: &Arc<str>, range: &HeldRange) -> Outgoing {
+    keyed(layout, topic, range.endpoint.as_str(), range)
 }
 
 fn keyed<T: AvroRecord>(layout: &Layout, topic: &Arc<str>, key: &str, value: &T) -> Outgoing {

@@ -13,6 +13,9 @@ pub enum StageError {
     /// It could not begin to read.
     #[error("can't read its topics: {0}")]
     Start(String),
+    /// Another process took a partition's state over, and the group still gives the partition to this one.
+    #[error("the state of partition {0} was taken over by a process that does not own it: end that process")]
+    Replaced(i32),
     /// What it has to write will never be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),

@@ -37,8 +37,8 @@ impl Rendered {
 /// | [`BodyStyle::Raw`] | as they are | as they are |
 ///
 /// Data that an envelope can't hold go as they are, with their own media type. Absent JSON data are `null` in
-/// the envelopes, and absent from a structured CloudEvent. `id` is the producer's, or ours where it gave none.
-/// A CloudEvent has no place for the state before a change; only the CRM envelope carries it.
+/// the envelopes, and absent from a structured `CloudEvent`. `id` is the producer's, or ours where it gave none.
+/// A `CloudEvent` has no place for the state before a change; only the CRM envelope carries it.
 pub fn render(event: &Event, style: BodyStyle) -> Rendered {
     let is_json = is_json_content_type(&event.content_type);
     match style {

@@ -14,6 +14,7 @@ macro_rules! mixed {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident($type:ident)),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "one is decoded at a time, and mostly it is the large one")]
         pub enum $name {
             $($(#[$variant_doc])* $variant($type)),*
         }

@@ -132,6 +132,11 @@ impl Directory {
         self.wait(|view| view.version >= version).await;
     }
 
+    /// Waits until the version is another than `seen`. Cancel-safe.
+    pub async fn changed_since(&self, seen: DirectoryVersion) {
+        self.wait(|view| view.version != seen).await;
+    }
+
     async fn wait(&self, mut until: impl FnMut(&View) -> bool) {
         // The sender lives as long as this handle.
         let _ = self.0.view.subscribe().wait_for(|view| until(view)).await;
@@ -181,6 +186,15 @@ impl Directory {
         directory.apply(Change::Marker(ConfigMarker { version: last, live }));
         directory.change(State::end_of_partition);
         directory
+    }
+}
+
+#[cfg(test)]
+impl Directory {
+    /// Applies a change at `seq` of epoch 1.
+    pub(crate) fn put(&self, seq: i64, body: postrider_domain::ConfigBody) {
+        let version = DirectoryVersion { epoch: 1, seq };
+        self.apply(Change::Entry(postrider_domain::ConfigEntry { version, entity_version: seq, body }));
     }
 }
 

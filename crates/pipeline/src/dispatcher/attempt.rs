@@ -1,76 +1,64 @@
-//! One attempt: sign, send, decide, and make the decision durable.
+//! One attempt: the request is made, and what came of it is brought back.
 
 use std::sync::Arc;
 
-use postrider_domain::{Endpoint, EndpointId, Timestamp, outcome::Jitter, signing::signature_header, tier::Tiers};
-use postrider_kafka::{BrokerClock, ProduceError, Sink};
-use tokio::{sync::mpsc, time::Instant};
+use postrider_domain::{Endpoint, signing::signature_header};
+use postrider_kafka::BrokerClock;
+use tokio::time::Instant;
 
 use super::{
     job::Job,
     opened::{Opened, Unusable},
-    settle::Settler,
-    verdict::{Timing, after_attempt},
+    pace::Ticket,
+    verdict::Timing,
 };
 use crate::egress::{Answer, Courier, Request};
 
-/// What every attempt of a process shares.
-#[derive(Debug, Clone)]
-pub(super) struct Attempts<S, C> {
-    pub courier: C,
-    pub settler: Settler<S>,
-    pub tiers: Arc<Tiers>,
-    pub clock: BrokerClock,
-    /// Draws the jitter of a retry.
-    pub jitter: fn() -> Jitter,
-}
-
-/// A slot of an endpoint's lane; told back when the request is over, however it ends.
+/// A delivery whose attempt is being made, or was.
 #[derive(Debug)]
-pub(super) struct LaneSlot {
-    endpoint: EndpointId,
-    freed: mpsc::UnboundedSender<EndpointId>,
+pub(super) struct Attempt {
+    pub job: Job,
+    /// The configuration that it is made with.
+    pub endpoint: Arc<Endpoint>,
+    /// The lane's leave to make it; none for a test send, which needs none.
+    pub ticket: Option<Ticket>,
+    /// The key that it is the head of, if the endpoint is ordered.
+    pub key: Option<String>,
 }
 
-impl LaneSlot {
-    pub(super) fn new(endpoint: EndpointId, freed: mpsc::UnboundedSender<EndpointId>) -> Self {
-        Self { endpoint, freed }
-    }
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub attempt: Attempt,
+    pub answer: Answer,
+    pub timing: Timing,
+    pub begun: Instant,
 }
 
-impl Drop for LaneSlot {
-    fn drop(&mut self) {
-        // The partition may have been given up.
-        let _ = self.freed.send(self.endpoint.clone());
-    }
-}
-
-impl<S: Sink, C: Courier> Attempts<S, C> {
-    /// Makes the attempt that `job` is due for. The slot is freed when the request is over; the job is settled
-    /// once what follows is durable.
-    pub(super) async fn make(
-        &self,
-        job: Job,
-        endpoint: Arc<Endpoint>,
-        opened: Result<Arc<Opened>, Unusable>,
-        slot: LaneSlot,
-    ) -> Result<(), ProduceError> {
-        let (started, started_at) = (Instant::now(), self.clock.now());
-        let answer = match opened {
-            Ok(opened) => self.courier.deliver(request(&job, &endpoint, &opened, started_at), started_at).await,
-            Err(unusable) => Answer::failed(unusable.class, unusable.message),
-        };
-        let timing = Timing { started_at, took: started.elapsed() };
-        drop(slot);
-        record_metrics(&answer, timing);
-        let (event, hand_off) =
-            after_attempt(&job.delivery, &job.routing, answer, timing, &endpoint.retry, &self.tiers, (self.jitter)());
-        self.settler.conclude(job, event, hand_off).await
-    }
+/// Makes an attempt.
+pub(super) async fn make<C: Courier>(
+    courier: &C,
+    clock: &BrokerClock,
+    attempt: Attempt,
+    opened: Result<Arc<Opened>, Unusable>,
+) -> Answered {
+    let (begun, started_at) = (Instant::now(), clock.now());
+    let answer = match opened {
+        Ok(opened) => {
+            let request = request(&attempt.job, &attempt.endpoint, &opened, started_at);
+            courier.deliver(request, started_at).await
+        }
+        Err(unusable) => Answer::failed(unusable.class, unusable.message),
+    };
+    let timing = Timing { started_at, took: begun.elapsed() };
+    let outcome = answer.outcome.error().map_or("delivered", |error| error.as_str());
+    metrics::counter!("postrider_attempts_total", "outcome" => outcome).increment(1);
+    metrics::histogram!("postrider_attempt_duration_seconds").record(timing.took);
+    Answered { attempt, answer, timing, begun }
 }
 
 /// The signed request of Standard Webhooks 1.0.0.
-fn request(job: &Job, endpoint: &Endpoint, opened: &Opened, now: Timestamp) -> Request {
+fn request(job: &Job, endpoint: &Endpoint, opened: &Opened, now: postrider_domain::Timestamp) -> Request {
     let id = job.delivery.message_id.as_str();
     let timestamp = now.as_seconds();
     let signature = signature_header(&opened.signing_secrets(now), id, timestamp, &job.delivery.body);
@@ -85,10 +73,4 @@ fn request(job: &Job, endpoint: &Endpoint, opened: &Opened, now: Timestamp) -> R
         body: job.delivery.body.clone(),
         deadline: endpoint.timeout(),
     }
-}
-
-fn record_metrics(answer: &Answer, timing: Timing) {
-    let outcome = answer.outcome.error().map_or("delivered", |error| error.as_str());
-    metrics::counter!("postrider_attempts_total", "outcome" => outcome).increment(1);
-    metrics::histogram!("postrider_attempt_duration_seconds").record(timing.took);
 }

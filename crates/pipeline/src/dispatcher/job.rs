@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_domain::{Delivery, Routing};
+use postrider_domain::{Delivery, Routing, SourceCoordinates};
 use postrider_kafka::{
     Codec, DecodeError, Fingerprint, Outgoing, Record, SettleToken, routing_from_headers, routing_to_headers,
 };
-use tokio::sync::OwnedSemaphorePermit;
+
+use super::memory::Reservation;
+
+/// The header of a held record that has its ordering key: whose turn it is can be told without decoding the value.
+pub(super) const ORDERING_KEY_HEADER: &str = "pr-ordering-key";
 
 /// A delivery that was read and is not settled.
 #[derive(Debug)]
@@ -18,10 +22,29 @@ pub(super) struct Job {
     pub delivery: Delivery,
     /// What the headers say.
     pub routing: Routing,
-    /// To be settled when it is durable elsewhere.
-    pub token: SettleToken,
+    /// Where it was read, and how it is settled there.
+    pub origin: Origin,
     /// Its share of the memory for waiting deliveries; none while it is only passing through.
-    pub memory: Option<OwnedSemaphorePermit>,
+    pub memory: Option<Reservation>,
+}
+
+/// Where a delivery was read.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// In the deliveries topic: settled by its token, once it is durable elsewhere.
+    Deliveries(SourceCoordinates, SettleToken),
+    /// In the held topic: done in its endpoint's state, once it is durable elsewhere.
+    Held(SourceCoordinates),
+}
+
+impl Origin {
+    /// Its offset in the held topic, if it was read there.
+    pub(super) fn held_offset(&self) -> Option<i64> {
+        match self {
+            Self::Held(at) => Some(at.offset),
+            Self::Deliveries(..) => None,
+        }
+    }
 }
 
 /// Why a record is not a job.
@@ -33,7 +56,7 @@ pub(super) enum NotAJob {
     Corrupt(String),
 }
 
-/// Reads a record of the deliveries topic.
+/// Reads a record of the deliveries or held topic.
 pub(super) fn decode(record: &Record, codec: &Codec) -> Result<(Delivery, Routing), NotAJob> {
     let value = record.value.as_ref().ok_or_else(|| NotAJob::Corrupt("it has no value".to_owned()))?;
     let delivery: Delivery = codec.decode(value).map_err(|error| match error {
@@ -42,6 +65,11 @@ pub(super) fn decode(record: &Record, codec: &Codec) -> Result<(Delivery, Routin
     })?;
     let routing = routing_from_headers(&record.headers).map_err(|error| NotAJob::Corrupt(error.to_string()))?;
     Ok((delivery, routing))
+}
+
+/// Where a record stands.
+pub(super) fn coordinates(record: &Record) -> SourceCoordinates {
+    SourceCoordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
 }
 
 impl Job {
@@ -53,6 +81,23 @@ impl Job {
             key: Bytes::copy_from_slice(self.delivery.endpoint.as_str().as_bytes()),
             value: Some(self.value.clone()),
             headers: routing_to_headers(routing),
+        }
+    }
+
+    /// The delivery's record for the held topic.
+    pub(super) fn to_hold(&self, topic: Arc<str>, partition: i32) -> Outgoing {
+        let mut record = self.forward(topic, partition, &Routing { not_before: None, ..self.routing.clone() });
+        if let Some(key) = &self.delivery.ordering_key {
+            record.headers.push(ORDERING_KEY_HEADER, Bytes::copy_from_slice(key.as_bytes()));
+        }
+        record
+    }
+
+    /// What an ordered endpoint orders it by: what has no key of its own is ordered behind nothing.
+    pub(super) fn key(&self) -> String {
+        match &self.delivery.ordering_key {
+            Some(key) => key.clone(),
+            None => format!("\u{0}{}", self.delivery.message_id),
         }
     }
 }

@@ -1,31 +1,37 @@
 //! Dispatcher: sends deliveries to their endpoints, each through a bounded lane of its own.
 //!
 //! ```text
-//! Reads:        postrider.deliveries   (key: endpoint id)
-//! Writes:       postrider.delivery-events, postrider.retry.<tier>, postrider.dlq, postrider.rejected
+//! Reads:        postrider.deliveries, and of the same partition postrider.held and postrider.endpoint-state
+//!               (key: endpoint id); postrider.overrides
+//! Writes:       postrider.delivery-events, postrider.retry.<tier>, postrider.held, postrider.endpoint-state,
+//!               postrider.dlq, postrider.rejected
 //! Commits when: the delivery event is acknowledged and, unless the answer was 2xx, the hand-off as well
 //! On failure:   what can't be written is not settled, and past a bound nothing more is sent; an unknown schema
 //!               holds the partition and reports unready; corrupt bytes are rejected
 //! ```
 
 mod attempt;
-#[allow(dead_code)]
+mod entry;
 mod gate;
+mod hold;
+mod holding;
 mod job;
+mod keys;
 mod lane;
-#[allow(dead_code)]
 mod memory;
 mod opened;
-#[allow(dead_code, unused_imports)]
+mod ordering;
 mod overrides;
+mod pace;
 mod partition;
+mod placing;
+mod sending;
 mod service;
 mod settle;
-#[allow(dead_code, unused_imports)]
 mod state;
+mod sweeping;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code)]
 mod uptime;
 mod verdict;
 

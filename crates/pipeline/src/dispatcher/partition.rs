@@ -1,160 +1,304 @@
-//! One partition of the deliveries topic: its endpoints' lanes and the loop that moves deliveries through them.
+//! One partition of the deliveries topic and of its companions: the loop that moves deliveries through the lanes of
+//! their endpoints. What is done with what it meets is in `placing`, `sending`, `holding`, `ordering` and `sweeping`.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
 
 use postrider_domain::{
-    DeliveryEventBody, Endpoint, EndpointId, Routing,
-    delivery::NotBefore,
-    delivery_event::{CancelReason, Cancelled, ParkReason, Parked},
-    egress::EgressPolicy,
-    seal::KeyRing,
-    tier::is_early,
+    DirectoryVersion, EndpointId, egress::EgressPolicy, endpoint_state::EndpointState, failing::DisableRule,
+    outcome::Jitter, seal::KeyRing, tier::Tiers,
 };
-use postrider_kafka::{Codec, Fingerprint, Inbound, PartitionStream, ProduceError, ReadinessHandle, Sink};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-    time::Instant,
+use postrider_kafka::{
+    BrokerClock, Codec, Fingerprint, Inbound, Layout, PartitionCursor, PartitionStream, ProduceError, ReadinessHandle,
+    Record, Sink, Topics,
 };
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use super::{
-    attempt::{Attempts, LaneSlot},
+    attempt::Answered,
+    entry::Entry,
+    gate::Gate,
+    hold::{Hold, Sweep},
     job::{Job, NotAJob, decode},
-    lane::{Admission, Lane, LaneLimits},
-    opened::{Opened, Unusable},
-    verdict::HandOff,
+    lane::LaneLimits,
+    memory::Memory,
+    overrides::Overrides,
+    settle::Settler,
+    state::{Acknowledged, Journal, StateBudget},
+    uptime::Uptime,
 };
 use crate::{
-    directory::{Directory, Lookup},
+    directory::Directory,
     egress::Courier,
     stage::{self, StageError, result_of},
 };
 
-/// How long a delivery waits for the directory to reach its version before it is parked.
-const DIRECTORY_PATIENCE: Duration = Duration::from_secs(5);
-/// How long what is meant for a disabled endpoint is parked at a time.
-const DISABLED_PARK: Duration = Duration::from_secs(30);
-/// How often what waits for room is looked at, besides whenever a request ends.
+/// How often what waits for something that tells nobody is looked at.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often lanes that have been idle for as long are forgotten.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+const IDLE_INTERVAL: Duration = Duration::from_mins(1);
+/// How often held deliveries are looked at for those that were held for too long.
+const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 /// Attempts and writes of one partition that may be under way; past it nothing more is read.
 const MAX_TASKS: usize = 4_096;
-/// The unit in which the memory for waiting deliveries is counted.
-pub(super) const MEMORY_UNIT_BYTES: usize = 1_024;
 
 /// What every partition of a process shares.
 pub(super) struct Shared<S, C> {
-    pub attempts: Attempts<S, C>,
+    pub courier: C,
+    pub settler: Settler<S>,
+    pub sink: S,
+    pub layout: Layout,
+    pub topics: Topics,
+    pub tiers: Arc<Tiers>,
+    pub clock: BrokerClock,
+    /// Draws the jitter of retries and breakers.
+    pub jitter: fn() -> Jitter,
     pub directory: Directory,
+    pub overrides: Overrides,
+    pub gate: Gate,
     pub codec: Codec,
     pub keys: KeyRing,
     pub policy: EgressPolicy,
     pub limits: LaneLimits,
-    /// The memory for waiting deliveries, in units.
-    pub memory: Arc<Semaphore>,
+    pub disable: DisableRule,
+    pub memory: Memory,
+    /// Test sends that may be in flight.
+    pub test_sends: Arc<Semaphore>,
+    pub state_budget: Arc<StateBudget>,
     pub readiness: Arc<ReadinessHandle>,
-}
-
-/// What is needed to send, and the configuration that it was opened from.
-struct OpenedEndpoint {
-    from: Arc<Endpoint>,
-    opened: Result<Arc<Opened>, Unusable>,
-}
-
-struct EndpointLane {
-    lane: Lane<Job>,
-    opened: Option<OpenedEndpoint>,
-    last_used: Instant,
+    pub uptime: Uptime,
 }
 
 /// The head of the partition, when it can't be taken further yet: nothing is read past it.
-enum Head {
+pub(super) enum Head {
     /// Its schema has to be learned.
     Unreadable(Inbound, Fingerprint),
     /// There is no room for it to wait in, but soon will be.
     NoRoom(Box<Job>),
 }
 
-/// One assigned partition at work.
-pub(super) struct Partition<S, C> {
-    shared: Arc<Shared<S, C>>,
-    stream: PartitionStream,
-    lanes: HashMap<EndpointId, EndpointLane>,
-    tasks: JoinSet<Result<(), ProduceError>>,
-    freed: (mpsc::UnboundedSender<EndpointId>, mpsc::UnboundedReceiver<EndpointId>),
-    /// Deliveries matched under a version that the directory has not reached, and until when they wait.
-    behind: VecDeque<(Instant, Job)>,
-    /// What can't be taken further yet: more than one only when a delivery that waited for the directory meets a full
-    /// lane.
-    heads: VecDeque<Head>,
-    /// Whether a lane may hold deliveries only because too much is in doubt.
-    gated: bool,
-    next_recheck: Instant,
-    next_sweep: Instant,
+/// What a task of the partition has done.
+pub(super) enum Done {
+    /// An attempt has ended.
+    Answered(Box<Answered>),
+    /// It is known whether the attempt failed for want of a way out.
+    Judged(Box<Answered>, postrider_domain::gate::Verdict),
+    /// A delivery has ended or goes on elsewhere, and that is durable.
+    Concluded(EndpointId, Option<String>, Option<i64>),
+    /// A delivery was appended to the held topic; none: no topic takes it.
+    Appended(EndpointId, Option<i64>),
+    /// A range of held deliveries was ended.
+    RangeEnded(EndpointId, Range<i64>),
+    /// Something was written that nobody waits for.
+    Written,
 }
 
+/// A holder of the sweep: an endpoint, or one of its blocked keys.
+pub(super) type Holder = (EndpointId, Option<String>);
+
+/// The held topic's partition.
+pub(super) struct HeldReader {
+    pub cursor: PartitionCursor,
+    pub sweep: Sweep<Holder>,
+    /// A record that nobody has room for yet.
+    pub in_hand: Option<Record>,
+    /// The offset after the last record that is known.
+    pub end: i64,
+    /// Whether the next record is not wanted.
+    pub is_paused: bool,
+    /// Whether nothing is fetched.
+    pub rests: bool,
+    /// Whether the end was reached, and nobody has looked yet who is done with that.
+    pub at_end: bool,
+    /// Those whose oldest records are being looked at because they may have been held for too long.
+    pub expiring: HashSet<Holder>,
+}
+
+/// One assigned partition at work.
+pub(super) struct Partition<S, C> {
+    pub(super) shared: Arc<Shared<S, C>>,
+    pub(super) stream: PartitionStream,
+    pub(super) entries: HashMap<EndpointId, Entry>,
+    pub(super) journal: Journal<S>,
+    pub(super) held: HeldReader,
+    pub(super) tasks: JoinSet<Result<Done, ProduceError>>,
+    /// Deliveries matched under a version that the directory has not reached, and until when they wait.
+    pub(super) behind: VecDeque<(Instant, Job)>,
+    /// What can't be taken further yet: more than one only when a delivery that waited for the directory meets a full
+    /// lane.
+    pub(super) heads: VecDeque<Head>,
+    /// The endpoints whose lanes wait for a time.
+    pub(super) wakes: BTreeSet<(Instant, EndpointId)>,
+    /// The endpoints whose lanes wait because too much is in doubt.
+    pub(super) gated: HashSet<EndpointId>,
+    /// The directory's version that the holders were last looked at under.
+    seen: DirectoryVersion,
+    stopping: bool,
+    next_recheck: Instant,
+    next_idle_check: Instant,
+    next_hold_check: Instant,
+    next_expiry_check: Instant,
+}
+
+/// How often holders are looked at that something may happen to without a word: maintenance ends by itself.
+const HOLD_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 impl<S: Sink, C: Courier> Partition<S, C> {
-    pub(super) fn new(shared: Arc<Shared<S, C>>, stream: PartitionStream) -> Self {
-        Self {
+    /// A partition whose endpoints' states were restored, with a reader of its held deliveries at `start`; they end
+    /// at `end`.
+    pub(super) fn new(
+        shared: Arc<Shared<S, C>>,
+        stream: PartitionStream,
+        journal: Journal<S>,
+        states: HashMap<EndpointId, EndpointState>,
+        (cursor, start, end): (PartitionCursor, i64, i64),
+    ) -> Self {
+        let now = Instant::now();
+        cursor.pause();
+        let sweep = Sweep::new(start);
+        let mut partition = Self {
+            seen: shared.directory.version(),
             shared,
             stream,
-            lanes: HashMap::new(),
+            entries: HashMap::new(),
+            journal,
+            held: HeldReader {
+                cursor,
+                sweep,
+                in_hand: None,
+                end,
+                is_paused: true,
+                rests: true,
+                at_end: false,
+                expiring: HashSet::new(),
+            },
             tasks: JoinSet::new(),
-            // Unbounded, but holds at most one entry for each request in flight.
-            freed: mpsc::unbounded_channel(),
             behind: VecDeque::new(),
             heads: VecDeque::new(),
-            gated: false,
-            next_recheck: Instant::now(),
-            next_sweep: Instant::now() + SWEEP_INTERVAL,
+            wakes: BTreeSet::new(),
+            gated: HashSet::new(),
+            stopping: false,
+            next_recheck: now,
+            next_idle_check: now + IDLE_INTERVAL,
+            next_hold_check: now,
+            next_expiry_check: now,
+        };
+        states.into_iter().for_each(|(id, state)| partition.restore(id, &state));
+        partition.commit_held_position();
+        partition
+    }
+
+    fn restore(&mut self, id: EndpointId, state: &EndpointState) {
+        let now = Instant::now();
+        let mut entry = Entry::new(state.tenant.clone(), &self.shared.limits, now);
+        entry.failing = state.failing.clone();
+        entry.disabled = state.disabled;
+        if let Some(snapshot) = state.breaker {
+            entry.pace.restore(snapshot, self.shared.uptime.of(now), self.shared.clock.now());
         }
+        if let Some(holding) = &state.holding {
+            entry.hold = Some(Hold::restored(holding, self.held.end));
+            self.held.sweep.enter((id.clone(), None), holding.position, false);
+            for key in &holding.blocked {
+                self.held.sweep.enter((id.clone(), Some(key.key.clone())), key.from_offset, false);
+            }
+        }
+        self.entries.insert(id, entry);
     }
 
     /// Works until the partition is revoked or the process stops, then drains. Error: a write failed for good.
     pub(super) async fn run(mut self) -> Result<(), StageError> {
         let (stopped, aborted) = (self.stream.stopped(), self.stream.aborted());
+        let directory = self.shared.directory.clone();
         loop {
+            self.drive_reader();
             let reading = self.heads.is_empty() && self.tasks.len() < MAX_TASKS;
-            let waiting = !reading || !self.behind.is_empty() || self.gated;
-            let wake = if waiting { self.next_recheck } else { self.next_sweep };
+            let wake = self.next_wake(reading);
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
-                Some(endpoint) = self.freed.1.recv() => self.finish(&endpoint),
-                Some(done) = self.tasks.join_next() => result_of(done)?,
-                () = tokio::time::sleep_until(wake) => if waiting { self.recheck() } else { self.sweep() },
+                Some(done) = self.tasks.join_next() => {
+                    self.finish(result_of(done)?);
+                }
+                acknowledged = self.journal.next() => self.state_is_durable(acknowledged?),
+                () = tokio::time::sleep_until(wake) => self.on_time()?,
+                () = directory.changed_since(self.seen), if !self.held.sweep.is_empty() => {
+                    self.seen = self.shared.directory.version();
+                    self.next_hold_check = Instant::now();
+                }
+                event = self.held.cursor.next(), if !self.held.is_paused && self.held.in_hand.is_none() => {
+                    self.on_held(event);
+                }
                 inbound = stage::next(&self.shared.directory, &mut self.stream), if reading => match inbound {
                     Some(inbound) => self.take(inbound),
                     None => break,
                 },
             }
         }
-        // What was not begun is read again by the next owner.
-        self.lanes.clear();
+        self.stopping = true;
+        tokio::select! {
+            () = aborted.cancelled() => Ok(()),
+            drained = self.drain() => drained,
+        }
+    }
+
+    /// Lets what is in flight end. What was not begun is read again by the next owner.
+    async fn drain(&mut self) -> Result<(), StageError> {
+        self.held.cursor.pause();
         self.behind.clear();
         self.heads.clear();
-        loop {
-            tokio::select! {
-                () = aborted.cancelled() => return Ok(()),
-                done = self.tasks.join_next() => match done {
-                    Some(done) => result_of(done)?,
-                    None => return Ok(()),
-                },
+        self.forget_queues();
+        while let Some(done) = self.tasks.join_next().await {
+            self.finish(result_of(done)?);
+        }
+        self.journal.finish().await?;
+        self.commit_held_position();
+        Ok(())
+    }
+
+    /// Whether nothing may be begun any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    fn next_wake(&self, reading: bool) -> Instant {
+        let waits_for_something = !reading || !self.behind.is_empty() || !self.gated.is_empty() || self.held.at_end;
+        let mut wake = self.next_idle_check;
+        if waits_for_something {
+            wake = wake.min(self.next_recheck);
+        }
+        if !self.held.sweep.is_empty() {
+            wake = wake.min(self.next_hold_check);
+        }
+        self.wakes.first().map_or(wake, |(at, _)| wake.min(*at))
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Answered(answered) => self.on_answered(*answered),
+            Done::Judged(answered, verdict) => self.on_verdict(*answered, verdict),
+            Done::Concluded(id, key, offset) => {
+                if let Some(offset) = offset {
+                    self.held_is_done(&id, key.as_deref(), offset);
+                }
             }
+            Done::Appended(id, offset) => self.on_appended(&id, offset),
+            Done::RangeEnded(id, range) => self.on_range_ended(&id, &range),
+            Done::Written => {}
         }
     }
 
     fn take(&mut self, inbound: Inbound) {
         match decode(&inbound.record, &self.shared.codec) {
             Ok((delivery, routing)) => {
-                let record = inbound.record;
-                let value = record.value.unwrap_or_default();
-                self.route(Job { value, delivery, routing, token: inbound.token, memory: None });
+                let at = super::job::coordinates(&inbound.record);
+                let value = inbound.record.value.unwrap_or_default();
+                let origin = super::job::Origin::Deliveries(at, inbound.token);
+                self.route(Job { value, delivery, routing, origin, memory: None });
             }
             Err(NotAJob::UnknownSchema(fingerprint)) => {
                 self.shared.readiness.unready(format!(
@@ -165,125 +309,67 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 self.heads.push_back(Head::Unreadable(inbound, fingerprint));
             }
             Err(NotAJob::Corrupt(message)) => {
-                let settler = self.shared.attempts.settler.clone();
-                self.tasks.spawn(async move { settler.reject(inbound.record, inbound.token, message).await });
+                let settler = self.shared.settler.clone();
+                self.tasks.spawn(async move {
+                    settler.reject(&inbound.record, &message).await?;
+                    inbound.token.settle();
+                    Ok(Done::Written)
+                });
             }
         }
     }
 
-    /// Brings a delivery to its endpoint's lane, or wherever it has to wait.
-    fn route(&mut self, job: Job) {
-        let now = self.shared.attempts.clock.now();
-        match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
-            Lookup::Behind => self.wait_for_directory(job),
-            Lookup::Deleted => self.cancel(job),
-            Lookup::Known(endpoint) if !endpoint.enabled => self.park(job, ParkReason::Disabled, DISABLED_PARK),
-            Lookup::Known(_) => match job.routing.not_before {
-                Some(due) if is_early(due, now) => self.park(job, ParkReason::NotDue, due.at.since(now)),
-                _ => self.admit(job),
-            },
-        }
-    }
-
-    fn wait_for_directory(&mut self, mut job: Job) {
-        if self.reserve_memory(&mut job) {
-            self.behind.push_back((Instant::now() + DIRECTORY_PATIENCE, job));
-        } else {
-            self.heads.push_back(Head::NoRoom(Box::new(job)));
-        }
-    }
-
-    /// Takes the delivery's share of the memory for waiting deliveries, if it has not got it and there is room.
-    fn reserve_memory(&self, job: &mut Job) -> bool {
-        if job.memory.is_none() {
-            let units = u32::try_from(job.value.len().div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
-            job.memory = self.shared.memory.clone().try_acquire_many_owned(units).ok();
-        }
-        job.memory.is_some()
-    }
-
-    fn admit(&mut self, mut job: Job) {
-        if !self.reserve_memory(&mut job) {
-            return self.park(job, ParkReason::MemoryFull, self.shared.limits.park_after);
-        }
+    fn on_time(&mut self) -> Result<(), StageError> {
         let now = Instant::now();
-        let id = job.delivery.endpoint.clone();
-        let lane = self.lanes.entry(id.clone()).or_insert_with(|| EndpointLane {
-            lane: Lane::default(),
-            opened: None,
-            last_used: now,
-        });
-        lane.last_used = now;
-        match lane.lane.admit(job, self.shared.limits, now) {
-            Admission::Queued => self.start(&id),
-            Admission::Full(job) => self.heads.push_back(Head::NoRoom(Box::new(job))),
-            Admission::Park(job, wait) => self.park(job, ParkReason::LaneFull, wait),
-        }
-    }
-
-    /// Sends what the endpoint's lane lets go.
-    fn start(&mut self, id: &EndpointId) {
-        loop {
-            if !self.shared.attempts.settler.may_send() {
-                self.gated = true;
-                return;
+        while let Some((at, _)) = self.wakes.first()
+            && *at <= now
+        {
+            let (_, id) = self.wakes.pop_first().expect("it was just seen");
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.wakes_at = None;
             }
-            let Some(entry) = self.lanes.get_mut(id) else { return };
-            let Some(job) = entry.lane.start_next(self.shared.limits) else { return };
-            let slot = LaneSlot::new(id.clone(), self.freed.0.clone());
-            // Looked up again: it may have been edited while the delivery waited.
-            match self.shared.directory.lookup(id, job.routing.version) {
-                Lookup::Known(endpoint) if endpoint.enabled => {
-                    let opened = entry.opened(&endpoint, &self.shared.keys, &self.shared.policy);
-                    let attempts = self.shared.attempts.clone();
-                    self.tasks.spawn(async move { attempts.make(job, endpoint, opened, slot).await });
-                }
-                Lookup::Known(_) => self.park(job, ParkReason::Disabled, DISABLED_PARK),
-                Lookup::Behind => self.wait_for_directory(job),
-                Lookup::Deleted => self.cancel(job),
+            self.start(&id);
+            self.refresh_room(&id);
+        }
+        if now >= self.next_recheck {
+            self.next_recheck = now + RECHECK_INTERVAL;
+            self.recheck();
+        }
+        if now >= self.next_hold_check {
+            let soon = self.check_holders();
+            self.next_hold_check = now + if soon { HOLD_CHECK_INTERVAL } else { IDLE_INTERVAL };
+        }
+        if now >= self.next_expiry_check {
+            self.next_expiry_check = now + EXPIRY_INTERVAL;
+            self.look_for_expired();
+        }
+        if now >= self.next_idle_check {
+            self.next_idle_check = now + IDLE_INTERVAL;
+            let monotonic = self.shared.uptime.of(now);
+            self.entries.retain(|_, entry| !entry.is_idle(monotonic) || now < entry.last_used + IDLE_INTERVAL);
+            if self.journal.is_replaced() {
+                // By now this process would know that the partition is no longer its own. Starting again takes it back.
+                return Err(StageError::Replaced(self.stream.partition()));
             }
         }
+        Ok(())
     }
 
-    fn finish(&mut self, id: &EndpointId) {
-        if let Some(entry) = self.lanes.get_mut(id) {
-            entry.lane.finish();
-        }
-        self.start(id);
-        let waits_for_it = |head: &Head| matches!(head, Head::NoRoom(job) if job.delivery.endpoint == *id);
-        if self.heads.iter().any(waits_for_it) {
-            self.retry_heads();
-        }
-    }
-
-    /// Looks again at everything that waits for something other than a request's end.
+    /// Looks again at everything that waits for something that tells nobody.
     fn recheck(&mut self) {
         self.retry_heads();
-        for _ in 0..self.behind.len() {
-            let Some((until, job)) = self.behind.pop_front() else { break };
-            match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
-                Lookup::Behind if Instant::now() < until => self.behind.push_back((until, job)),
-                Lookup::Behind => self.park(job, ParkReason::DirectoryBehind, DIRECTORY_PATIENCE),
-                Lookup::Known(_) | Lookup::Deleted => self.route(job),
-            }
+        self.retry_behind();
+        if self.held.at_end {
+            self.on_end();
         }
-        if std::mem::take(&mut self.gated) {
-            let ids: Vec<EndpointId> = self.lanes.keys().cloned().collect();
-            for id in &ids {
-                self.start(id);
-            }
+        for id in std::mem::take(&mut self.gated) {
+            self.start(&id);
+            self.refresh_room(&id);
         }
-        self.next_recheck = Instant::now() + RECHECK_INTERVAL;
     }
 
-    /// Forgets the lanes that have been idle for long.
-    fn sweep(&mut self) {
-        let now = Instant::now();
-        self.next_sweep = now + SWEEP_INTERVAL;
-        self.lanes.retain(|_, entry| !entry.lane.is_idle() || now < entry.last_used + SWEEP_INTERVAL);
-    }
-
-    fn retry_heads(&mut self) {
+    /// Tries what could not be taken further once more.
+    pub(super) fn retry_heads(&mut self) {
         for head in std::mem::take(&mut self.heads) {
             match head {
                 Head::NoRoom(job) => self.route(*job),
@@ -296,60 +382,31 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
     }
 
-    fn cancel(&mut self, job: Job) {
-        metrics::counter!("postrider_cancelled_total", "reason" => "endpoint_deleted").increment(1);
-        let body = DeliveryEventBody::Cancelled(Cancelled { reason: CancelReason::EndpointDeleted });
-        self.conclude(job, body, HandOff::None);
+    /// Looks at an endpoint's lane again at `at`.
+    pub(super) fn wake_at(&mut self, id: &EndpointId, at: Instant) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.wakes_at.is_some_and(|known| known <= at) {
+            return;
+        }
+        if let Some(known) = entry.wakes_at.replace(at) {
+            self.wakes.remove(&(known, id.clone()));
+        }
+        self.wakes.insert((at, id.clone()));
     }
 
-    /// Puts a delivery aside for about `wait`, its attempt unchanged.
-    fn park(&mut self, job: Job, reason: ParkReason, wait: Duration) {
-        metrics::counter!("postrider_parked_total", "reason" => park_reason(reason)).increment(1);
-        let at = self.shared.attempts.clock.now() + wait;
-        let not_before = match reason {
-            ParkReason::NotDue => job.routing.not_before.unwrap_or(NotBefore { at, whole_delay: wait }),
-            _ => NotBefore { at, whole_delay: wait },
-        };
-        let tier = self.shared.attempts.tiers.parking(wait).clone();
-        let routing = Routing { not_before: Some(not_before), ..job.routing.clone() };
-        let body = DeliveryEventBody::Parked(Parked { reason, until: not_before.at });
-        self.conclude(job, body, HandOff::Tier(tier, routing));
-    }
-
-    fn conclude(&mut self, mut job: Job, body: DeliveryEventBody, hand_off: HandOff) {
-        job.memory = None;
-        let settler = self.shared.attempts.settler.clone();
-        self.tasks.spawn(async move { settler.conclude(job, body, hand_off).await });
-    }
-}
-
-impl EndpointLane {
-    /// What is needed to send, opened anew only when the endpoint's configuration changed.
-    fn opened(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        keys: &KeyRing,
-        policy: &EgressPolicy,
-    ) -> Result<Arc<Opened>, Unusable> {
-        match &self.opened {
-            Some(known) if Arc::ptr_eq(&known.from, endpoint) => known.opened.clone(),
-            _ => {
-                let opened = Opened::open(endpoint, keys, policy).map(Arc::new);
-                self.opened = Some(OpenedEndpoint { from: endpoint.clone(), opened: opened.clone() });
-                opened
-            }
+    fn state_is_durable(&mut self, acknowledged: Acknowledged) {
+        self.commit_held_position();
+        let id = &acknowledged.endpoint;
+        let Some(hold) = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut()) else { return };
+        if !hold.is_announced && self.journal.is_acknowledged(id, hold.announced_by) {
+            hold.is_announced = true;
+            self.append_waiting(id);
+            self.end_holding_if_over(id);
         }
     }
-}
 
-fn park_reason(reason: ParkReason) -> &'static str {
-    match reason {
-        ParkReason::LaneFull => "lane_full",
-        ParkReason::MemoryFull => "memory_full",
-        ParkReason::Disabled => "disabled",
-        ParkReason::DirectoryBehind => "directory_behind",
-        ParkReason::NotDue => "not_due",
-        ParkReason::BreakerOpen => "breaker_open",
-        ParkReason::EgressDown => "egress_down",
+    /// Stores from where the held topic has to be read, beside what is settled.
+    fn commit_held_position(&self) {
+        self.stream.set_companion(self.journal.lowest_acknowledged_holding().unwrap_or(self.held.end));
     }
 }

@@ -1,117 +1,242 @@
 //! Making a delivery's fate durable: its event and its hand-off are acknowledged, then it is settled.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, ErrorClass, Routing, delivery_event::DeadLetter, tier::Tier,
-    tier::Tiers,
+    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, ErrorClass, SourceCoordinates, Timestamp,
+    delivery_event::{DeadLetter, DeadLettered, Held, HeldRange, HoldReason},
+    tier::{Tier, Tiers},
 };
-use postrider_kafka::{Layout, ProduceError, Record, RejectReason, SettleToken, Sink, Topics, reject};
-use tokio::sync::Semaphore;
+use postrider_kafka::{Layout, ProduceError, Record, RejectReason, Sink, Topics, reject};
 
-use super::{job::Job, verdict::HandOff};
+use super::{
+    job::{Job, Origin},
+    verdict::HandOff,
+};
 use crate::outgoing;
+
+/// What of a process' deliveries may be sent and not acknowledged: past it no lane starts anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DoubtLimits {
+    pub max_deliveries: usize,
+    pub max_bytes: usize,
+}
 
 /// Writes what becomes of deliveries. Clones share the bound.
 #[derive(Debug, Clone)]
 pub(super) struct Settler<S> {
     sink: S,
     layout: Layout,
+    topics: Arc<Names>,
+    in_doubt: Arc<InDoubt>,
+}
+
+#[derive(Debug)]
+struct Names {
     tiers: Vec<(Tier, Arc<str>)>,
     delivery_events: Arc<str>,
     dlq: Arc<str>,
+    held: Arc<str>,
     rejected: Arc<str>,
-    /// Deliveries whose fate is decided and not acknowledged.
-    in_doubt: Arc<Semaphore>,
+}
+
+/// Deliveries whose fate is decided and not acknowledged.
+#[derive(Debug)]
+struct InDoubt {
+    limits: DoubtLimits,
+    deliveries: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// One of them.
+struct Doubt {
+    of: Arc<InDoubt>,
+    bytes: usize,
+}
+
+impl Doubt {
+    fn new(of: &Arc<InDoubt>, bytes: usize) -> Self {
+        of.deliveries.fetch_add(1, Ordering::Relaxed);
+        of.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { of: of.clone(), bytes }
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        self.of.deliveries.fetch_sub(1, Ordering::Relaxed);
+        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl<S: Sink> Settler<S> {
-    /// At most `max_in_doubt` deliveries of the process may be sent and not acknowledged in the log or hand-off.
-    pub(super) fn new(sink: S, layout: Layout, topics: &Topics, tiers: &Tiers, max_in_doubt: usize) -> Self {
-        Self {
-            sink,
-            layout,
+    pub(super) fn new(sink: S, layout: Layout, topics: &Topics, tiers: &Tiers, limits: DoubtLimits) -> Self {
+        let topics = Names {
             tiers: tiers.iter().map(|tier| (tier.clone(), topics.retry(tier).into())).collect(),
             delivery_events: topics.delivery_events().into(),
             dlq: topics.dlq().into(),
+            held: topics.held().into(),
             rejected: topics.rejected().into(),
-            in_doubt: Arc::new(Semaphore::new(max_in_doubt)),
-        }
+        };
+        let in_doubt = InDoubt { limits, deliveries: AtomicUsize::new(0), bytes: AtomicUsize::new(0) };
+        Self { sink, layout, topics: Arc::new(topics), in_doubt: Arc::new(in_doubt) }
     }
 
-    /// Whether more may be sent: false while too much waits for its acknowledgement.
+    /// Whether more may be sent. Half of the bound stops it: the other half is for what is in flight by then.
     pub(super) fn may_send(&self) -> bool {
-        self.in_doubt.available_permits() > 0
+        let InDoubt { limits, deliveries, bytes } = &*self.in_doubt;
+        deliveries.load(Ordering::Relaxed) < limits.max_deliveries.div_ceil(2)
+            && bytes.load(Ordering::Relaxed) < limits.max_bytes.div_ceil(2)
     }
 
-    /// Writes the event and the hand-off of `job`, waits for both, then settles it.
+    fn now(&self) -> Timestamp {
+        self.sink.clock().now()
+    }
+
+    /// Writes the event and the hand-off of `job`, waits for both, then settles it. Answers its offset in the held
+    /// topic, if it came from there.
     pub(super) async fn conclude(
         &self,
         job: Job,
         body: DeliveryEventBody,
         hand_off: HandOff,
-    ) -> Result<(), ProduceError> {
-        let _in_doubt = self.in_doubt.acquire().await.expect("the semaphore is never closed");
-        let event = DeliveryEvent::of(&job.delivery, &job.routing, self.sink.clock().now(), body);
-        let logged = self.sink.send(outgoing::delivery_event(&self.layout, &self.delivery_events, &event));
+    ) -> Result<Option<i64>, ProduceError> {
+        let _doubt = Doubt::new(&self.in_doubt, job.value.len());
+        let logged = self.log(&job, body);
         tokio::try_join!(logged, self.hand_over(&job, hand_off))?;
-        job.token.settle();
-        Ok(())
+        Ok(match job.origin {
+            Origin::Deliveries(_, token) => {
+                token.settle();
+                None
+            }
+            Origin::Held(at) => Some(at.offset),
+        })
+    }
+
+    /// Tells the log what happened to a delivery that goes on.
+    pub(super) fn log(
+        &self,
+        job: &Job,
+        body: DeliveryEventBody,
+    ) -> impl Future<Output = Result<(), ProduceError>> + use<S> {
+        let mut event = DeliveryEvent::of(&job.delivery, &job.routing, self.now(), body);
+        match &job.origin {
+            Origin::Deliveries(at, _) => event.stored = Some(at.clone()),
+            Origin::Held(at) => event.held = Some(at.clone()),
+        }
+        let record = outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event);
+        let sink = self.sink.clone();
+        async move { sink.send(record).await.map(drop) }
     }
 
     async fn hand_over(&self, job: &Job, hand_off: HandOff) -> Result<(), ProduceError> {
         match hand_off {
             HandOff::None => Ok(()),
-            HandOff::Tier(tier, routing) => self.send_to_tier(job, &tier, &routing).await,
+            HandOff::Tier(tier, routing) => {
+                let known = self.topics.tiers.iter().find(|(known, _)| *known == tier);
+                let topic = known.expect("the tiers that decide are the tiers that exist").1.clone();
+                let partition = self.layout.partition(&topic, job.delivery.endpoint.as_str());
+                match self.sink.send(job.forward(topic, partition, &routing)).await {
+                    Err(ProduceError::TooLarge { reason, .. }) => self.bury_too_large(job, reason).await,
+                    other => other.map(drop),
+                }
+            }
             HandOff::DeadLetter(letter) => self.bury(&letter).await,
         }
     }
 
-    async fn send_to_tier(&self, job: &Job, tier: &Tier, routing: &Routing) -> Result<(), ProduceError> {
-        let topic = self.tiers.iter().find(|(known, _)| known == tier).map(|(_, topic)| topic.clone());
-        let topic = topic.expect("the tiers that decide are the tiers that exist");
-        let partition = self.layout.partition(&topic, job.delivery.endpoint.as_str());
-        match self.sink.send(job.forward(topic, partition, routing)).await {
-            Err(ProduceError::TooLarge { reason, .. }) => self.bury(&too_large(job, reason)).await,
-            other => other.map(drop),
+    /// Appends a delivery to the held topic, tells the log where, and settles it. Answers its offset there; none if
+    /// no topic takes it, and it was given up.
+    pub(super) async fn hold(
+        &self,
+        mut job: Job,
+        partition: i32,
+        reason: HoldReason,
+    ) -> Result<Option<i64>, ProduceError> {
+        job.memory = None;
+        let record = job.to_hold(self.topics.held.clone(), partition);
+        let appended = match self.sink.send(record).await {
+            Ok(ack) => Some(ack.offset),
+            Err(ProduceError::TooLarge { reason, .. }) => {
+                self.bury_too_large(&job, reason).await?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(offset) = appended {
+            let body = DeliveryEventBody::Held(Held { reason });
+            let mut event = DeliveryEvent::of(&job.delivery, &job.routing, self.now(), body);
+            event.held = Some(SourceCoordinates { topic: self.topics.held.clone(), partition, offset });
+            if let Origin::Deliveries(at, _) = &job.origin {
+                event.stored = Some(at.clone());
+            }
+            self.sink.send(outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event)).await?;
         }
+        metrics::counter!("postrider_held_appended_total", "reason" => reason.as_str()).increment(1);
+        if let Origin::Deliveries(_, token) = job.origin {
+            token.settle();
+        }
+        Ok(appended)
+    }
+
+    /// Tells the log of the end of many held deliveries.
+    pub(super) async fn end_range(&self, range: HeldRange) -> Result<(), ProduceError> {
+        let record = outgoing::held_range(&self.layout, &self.topics.delivery_events, &range);
+        self.sink.send(record).await.map(drop)
+    }
+
+    /// Gives a delivery up without an attempt: its dead letter and its event are written.
+    pub(super) async fn give_up(&self, job: Job, error: ErrorClass) -> Result<Option<i64>, ProduceError> {
+        let letter = untried(&job, error, None, self.now());
+        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: None });
+        self.conclude(job, body, HandOff::DeadLetter(Box::new(letter))).await
+    }
+
+    /// The dead letter of a delivery whose record no topic takes, and its event.
+    async fn bury_too_large(&self, job: &Job, reason: String) -> Result<(), ProduceError> {
+        let error = ErrorClass::PayloadTooLarge;
+        let mut letter = untried(job, error, Some(reason.clone()), self.now());
+        letter.delivery.body = Bytes::new();
+        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(reason) });
+        tokio::try_join!(self.bury(&letter), self.log(job, body)).map(drop)
     }
 
     /// Writes to the dead-letter queue; without the body, if the record is too large with it.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), ProduceError> {
         metrics::counter!("postrider_dead_letters_total", "error" => letter.error.as_str()).increment(1);
-        match self.sink.send(outgoing::dead_letter(&self.layout, &self.dlq, letter)).await {
+        match self.sink.send(outgoing::dead_letter(&self.layout, &self.topics.dlq, letter)).await {
             Err(ProduceError::TooLarge { .. }) => {
                 let mut bodyless = letter.clone();
                 bodyless.delivery.body = Bytes::new();
-                self.sink.send(outgoing::dead_letter(&self.layout, &self.dlq, &bodyless)).await.map(drop)
+                self.sink.send(outgoing::dead_letter(&self.layout, &self.topics.dlq, &bodyless)).await.map(drop)
             }
             other => other.map(drop),
         }
     }
 
-    /// Writes a record that can't be understood to the rejected topic, then settles it.
-    pub(super) async fn reject(&self, record: Record, token: SettleToken, message: String) -> Result<(), ProduceError> {
-        reject(&self.sink, &self.rejected, &record, RejectReason::Corrupt, &message).await?;
-        token.settle();
-        Ok(())
+    /// Writes a record that can't be understood to the rejected topic.
+    pub(super) async fn reject(&self, record: &Record, message: &str) -> Result<(), ProduceError> {
+        reject(&self.sink, &self.topics.rejected, record, RejectReason::Corrupt, message).await
     }
 }
 
-/// The dead letter of a delivery whose record no topic takes.
-fn too_large(job: &Job, reason: String) -> DeadLetter {
-    let attempts = job.routing.attempt.get() - u32::from(job.routing.attempt == Attempt::FIRST);
+/// The dead letter of a delivery that is given up before its next attempt.
+fn untried(job: &Job, error: ErrorClass, error_message: Option<String>, at: Timestamp) -> DeadLetter {
+    let attempts = job.routing.attempt.get() - Attempt::FIRST.get();
     DeadLetter {
-        delivery: Delivery { body: Bytes::new(), ..job.delivery.clone() },
+        delivery: Delivery { ..job.delivery.clone() },
         attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-        error: ErrorClass::PayloadTooLarge,
-        error_message: Some(reason),
+        error,
+        error_message,
         last_status: None,
         response_excerpt: None,
         matched_at: job.routing.matched_at,
         first_attempt_at: job.routing.first_attempt_at,
-        at: job.routing.matched_at,
+        at,
         traceparent: job.routing.traceparent.clone(),
     }
 }

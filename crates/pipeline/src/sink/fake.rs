@@ -17,7 +17,7 @@ pub(crate) struct FakeSink(Arc<Inner>);
 
 struct Inner {
     clock: BrokerClock,
-    handed_over: Mutex<usize>,
+    handed_over: Mutex<Vec<Arc<str>>>,
     acknowledged: Mutex<Vec<Outgoing>>,
     failures: Mutex<HashMap<String, Fails>>,
     held: watch::Sender<bool>,
@@ -83,7 +83,12 @@ impl FakeSink {
 
     /// How many records were handed over, acknowledged or not.
     pub(crate) fn handed_over(&self) -> usize {
-        *self.0.handed_over.lock()
+        self.0.handed_over.lock().len()
+    }
+
+    /// How many records were handed over for `topic`, acknowledged or not.
+    pub(crate) fn handed_over_for(&self, topic: &str) -> usize {
+        self.0.handed_over.lock().iter().filter(|known| &***known == topic).count()
     }
 
     /// What was acknowledged, in that order.
@@ -99,7 +104,7 @@ impl FakeSink {
 
 impl Sink for FakeSink {
     async fn send(&self, record: Outgoing) -> Result<Ack, ProduceError> {
-        *self.0.handed_over.lock() += 1;
+        self.0.handed_over.lock().push(record.topic.clone());
         // The sender lives in this very sink.
         let _ = self.0.held.subscribe().wait_for(|held| !held).await;
         let _ = self.0.held_topics.subscribe().wait_for(|topics| !topics.contains(&*record.topic)).await;
@@ -109,7 +114,8 @@ impl Sink for FakeSink {
             return Err(fails.error.clone());
         }
         let mut acknowledged = self.0.acknowledged.lock();
-        let offset = i64::try_from(acknowledged.len()).expect("a test writes few records");
+        let before = acknowledged.iter().filter(|known| known.topic == record.topic).count();
+        let offset = i64::try_from(before).expect("a test writes few records");
         let ack = Ack { partition: record.partition.unwrap_or(0), offset, timestamp: self.0.clock.now() };
         if let Some(reader) = self.0.readers.lock().get(&*record.topic) {
             reader(&record);

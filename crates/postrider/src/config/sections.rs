@@ -144,11 +144,25 @@ pub struct RetrySection {
 pub struct DispatcherSection {
     /// Deliveries that may wait in the lane of one endpoint; past it its partition waits, for `park_after` at most.
     pub max_queued_per_lane: NonZeroU32,
-    /// Requests to one endpoint at the same time.
+    /// Requests to one endpoint at the same time, at most: 1 to 64. It adapts to how the endpoint keeps up.
     pub lane_concurrency: NonZeroU32,
     /// While what waits longest in a lane has waited for more than this, whatever comes is parked in a retry tier.
     #[serde(with = "humantime_serde")]
     pub park_after: Duration,
+    /// What has its turn later than this is held instead of parked.
+    #[serde(with = "humantime_serde")]
+    pub hold_after: Duration,
+    /// While so many deliveries of one endpoint are parked, more of it are held.
+    pub max_parked_per_endpoint: NonZeroU32,
+    /// A delivery of an ordered endpoint that is retried later than this keeps its key waiting in the held topic, not in
+    /// memory.
+    #[serde(with = "humantime_serde")]
+    pub ordered_wait: Duration,
+    /// Give nothing up while nothing can leave this process.
+    pub egress_gate: bool,
+    /// For how long at most.
+    #[serde(with = "humantime_serde")]
+    pub egress_grace: Duration,
     /// Memory for deliveries that wait in lanes, over all endpoints.
     pub max_waiting_bytes: ByteSize,
 }
@@ -279,8 +293,13 @@ impl Default for DispatcherSection {
     fn default() -> Self {
         Self {
             max_queued_per_lane: count(1_024),
-            lane_concurrency: count(16),
+            lane_concurrency: count(64),
             park_after: Duration::from_secs(2),
+            hold_after: Duration::from_mins(5),
+            max_parked_per_endpoint: count(10_000),
+            ordered_wait: Duration::from_mins(1),
+            egress_gate: true,
+            egress_grace: Duration::from_hours(24),
             max_waiting_bytes: ByteSize::mebibytes(64),
         }
     }

@@ -18,6 +18,8 @@ pub const BUILT_IN_SOURCE: &str = "events";
 
 /// The longest topic prefix: Kafka's limit of 249 characters less our longest suffix.
 const MAX_PREFIX: usize = 200;
+/// The most requests to one endpoint at the same time.
+const MAX_LANE_CONCURRENCY: u32 = postrider_domain::concurrency::MAX_CONCURRENCY as u32;
 
 /// Reads the files that secrets are in, and checks what is set.
 pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError> {
@@ -40,10 +42,16 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
         (["api", "request_timeout"], config.api.request_timeout),
         (["api", "publish_timeout"], config.api.publish_timeout),
         (["dispatcher", "park_after"], config.dispatcher.park_after),
+        (["dispatcher", "hold_after"], config.dispatcher.hold_after),
     ] {
         if duration.is_zero() {
             return invalid(&path, "must be longer than zero".to_owned());
         }
+    }
+    let concurrency = config.dispatcher.lane_concurrency.get();
+    if concurrency > MAX_LANE_CONCURRENCY {
+        let problem = format!("is {concurrency}: use 1 to {MAX_LANE_CONCURRENCY}");
+        return invalid(&["dispatcher", "lane_concurrency"], problem);
     }
     if let Some(id) = &config.instance_id
         && (id.is_empty() || !id.bytes().all(is_topic_byte))

@@ -73,8 +73,13 @@ fn start_dispatcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecyc
     let (kafka, section) = (&parts.kafka, &parts.config.dispatcher);
     let config = DispatcherConfig {
         max_queued_per_lane: in_memory(section.max_queued_per_lane),
-        lane_concurrency: in_memory(section.lane_concurrency),
+        lane_concurrency: u16::try_from(section.lane_concurrency.get()).unwrap_or(u16::MAX),
         park_after: section.park_after,
+        hold_after: section.hold_after,
+        max_parked_per_endpoint: in_memory(section.max_parked_per_endpoint),
+        ordered_wait: section.ordered_wait,
+        egress_gate: section.egress_gate,
+        egress_grace: section.egress_grace,
         max_waiting_bytes: section.max_waiting_bytes.in_memory(),
         shutdown_drain: parts.config.shutdown.drain,
     };

@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, HashSet, hash_map},
     mem::size_of,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,6 +28,7 @@ pub(in crate::dispatcher) struct Overrides(Arc<Shared>);
 struct Shared {
     table: RwLock<Table>,
     complete: watch::Sender<bool>,
+    changes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,12 +73,18 @@ impl Overrides {
         self.len() * (size_of::<Override>() + BESIDE)
     }
 
+    /// Goes up with every order that comes.
+    pub(in crate::dispatcher) fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn completed(&self) {
         self.0.complete.send_if_modified(|complete| !std::mem::replace(complete, true));
     }
 
     /// Takes note of an order; it replaces an earlier one.
-    pub(super) fn put(&self, order: Override) {
+    pub(in crate::dispatcher) fn put(&self, order: Override) {
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
         let mut table = self.0.table.write();
         table.deleted.remove(&(order.message_id.clone(), order.run.clone()));
         let runs = table.orders.entry(order.message_id.clone()).or_default();

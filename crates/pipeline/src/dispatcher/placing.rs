@@ -1,0 +1,314 @@
+//! Where a delivery that arrives goes: to its lane, aside, or nowhere any more.
+
+use std::time::Duration;
+
+use postrider_domain::{
+    DeliveryEventBody, DeliveryKind, Endpoint, ErrorClass, Routing, Run,
+    delivery_event::{CancelReason, Cancelled, DeadLettered, HoldReason, ParkReason, Parked, Skipped},
+    tier::is_early,
+};
+use postrider_kafka::Sink;
+use tokio::time::Instant;
+
+use super::{
+    entry::{Entry, Queue},
+    job::Job,
+    lane::{LaneLimits, Room},
+    partition::{Done, Head, Partition},
+    verdict::{HandOff, put_aside},
+};
+use crate::{directory::Lookup, egress::Courier};
+
+/// How long a delivery waits for the directory to reach its version before it is parked.
+const DIRECTORY_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a test send waits for its endpoint to be known.
+const TEST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a delivery waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In its lane.
+    Lane,
+    /// In its lane, soon: its partition waits.
+    LaneSoon,
+    /// In a tier.
+    Park(ParkReason, Duration),
+    /// In the held topic.
+    Hold(HoldReason),
+}
+
+/// What a delivery's place depends on besides its endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// Why nothing is sent to the endpoint, if nothing is.
+    pub inactive: Option<HoldReason>,
+    /// How many of the endpoint's are parked.
+    pub parked: usize,
+    /// How long until the delivery would have its turn, as far as the endpoint's pace says.
+    pub turn: Duration,
+    /// Whether the breaker is open.
+    pub broken: bool,
+    /// Whether some of the endpoint's are held.
+    pub holding: bool,
+    /// Whether the delivery has been tried, or was put aside, before.
+    pub returned: bool,
+}
+
+/// Where a delivery of an endpoint that is not ordered waits.
+pub(super) fn place(room: Room, limits: &LaneLimits, of: Circumstances) -> Place {
+    if let Some(reason) = of.inactive {
+        return Place::Hold(reason);
+    }
+    let far = of.turn > limits.hold_after || of.parked >= limits.max_parked;
+    if of.broken && of.holding && of.returned {
+        return Place::Hold(HoldReason::BreakerOpen);
+    }
+    match room {
+        Room::Yes => Place::Lane,
+        _ if of.holding && of.broken => Place::Hold(HoldReason::BreakerOpen),
+        _ if of.holding || far => Place::Hold(HoldReason::Backlog),
+        Room::No(waited) => {
+            let reason = if of.broken { ParkReason::BreakerOpen } else { ParkReason::LaneFull };
+            Place::Park(reason, waited.max(of.turn))
+        }
+        Room::Soon => Place::LaneSoon,
+    }
+}
+
+impl<S: Sink, C: Courier> Partition<S, C> {
+    /// Brings a delivery to its endpoint's lane, or wherever it has to wait.
+    pub(super) fn route(&mut self, job: Job) {
+        let now = self.shared.clock.now();
+        let ordered = self.shared.overrides.of(&job.delivery.message_id, &job.delivery.run);
+        if let Some(reason) = ordered.and_then(|order| order.ends(&job.routing, now)) {
+            return self.cancel(job, reason);
+        }
+        match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
+            Lookup::Behind => self.wait_for_directory(job),
+            Lookup::Deleted => self.cancel(job, CancelReason::EndpointDeleted),
+            Lookup::Known(endpoint) if job.delivery.kind == DeliveryKind::Test => self.send_test(job, endpoint),
+            Lookup::Known(endpoint) if is_skipped(&job, &endpoint) => self.skip(job, &endpoint),
+            Lookup::Known(endpoint) => self.admit(job, &endpoint),
+        }
+    }
+
+    fn wait_for_directory(&mut self, mut job: Job) {
+        if self.reserve_memory(&mut job) {
+            let test = job.delivery.kind == DeliveryKind::Test;
+            let patience = if test { TEST_PATIENCE } else { DIRECTORY_PATIENCE };
+            self.behind.push_back((Instant::now() + patience, job));
+        } else {
+            self.heads.push_back(Head::NoRoom(Box::new(job)));
+        }
+    }
+
+    /// Looks again at what waits for the directory.
+    pub(super) fn retry_behind(&mut self) {
+        for _ in 0..self.behind.len() {
+            let Some((until, job)) = self.behind.pop_front() else { break };
+            match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
+                Lookup::Behind if Instant::now() < until => self.behind.push_back((until, job)),
+                Lookup::Behind if job.delivery.kind == DeliveryKind::Test => self.end_unknown_test(job),
+                Lookup::Behind => self.park(job, ParkReason::DirectoryBehind, DIRECTORY_PATIENCE),
+                Lookup::Known(_) | Lookup::Deleted => self.route(job),
+            }
+        }
+    }
+
+    fn end_unknown_test(&mut self, job: Job) {
+        let error = ErrorClass::EndpointUnknown;
+        let message = format!("the endpoint did not become known within {} s", TEST_PATIENCE.as_secs());
+        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(message) });
+        self.conclude(job, None, body, HandOff::None);
+    }
+
+    /// Takes the delivery's share of the memory for waiting deliveries, if it has not got it and there is room.
+    pub(super) fn reserve_memory(&self, job: &mut Job) -> bool {
+        if job.memory.is_none() {
+            let delivery = &job.delivery;
+            job.memory = self.shared.memory.reserve(&delivery.tenant, &delivery.endpoint, job.value.len()).ok();
+        }
+        job.memory.is_some()
+    }
+
+    fn admit(&mut self, mut job: Job, endpoint: &Endpoint) {
+        let (now, broker_now) = (Instant::now(), self.shared.clock.now());
+        let monotonic = self.shared.uptime.of(now);
+        let limits = self.shared.limits;
+        let id = job.delivery.endpoint.clone();
+        let tenant = &job.delivery.tenant;
+        let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry::new(tenant.clone(), &limits, now));
+        entry.last_used = now;
+        entry.adopt(endpoint, now);
+        let inactive = entry.inactive(endpoint, broker_now);
+        let lane = match &entry.queue {
+            Queue::Ordered(_) => return self.admit_ordered(job, inactive),
+            Queue::Unordered(lane) => lane,
+        };
+        if let Some(due) = job.routing.not_before.filter(|due| inactive.is_none() && is_early(*due, broker_now)) {
+            return self.park(job, ParkReason::NotDue, due.at.since(broker_now));
+        }
+        let room = lane.room(&limits, now);
+        let parked = entry.parked.count(broker_now);
+        let circumstances = Circumstances {
+            inactive,
+            parked,
+            turn: entry.pace.turn_of(entry.queued() + parked, monotonic),
+            broken: entry.pace.is_broken(),
+            holding: entry.hold.is_some(),
+            returned: job.routing.not_before.is_some(),
+        };
+        match place(room, &limits, circumstances) {
+            Place::Hold(reason) => self.hold(job, reason),
+            Place::Park(reason, wait) => self.park(job, reason, wait),
+            Place::LaneSoon => self.heads.push_back(Head::NoRoom(Box::new(job))),
+            Place::Lane if !self.reserve_memory(&mut job) => {
+                if circumstances.holding {
+                    self.hold(job, HoldReason::Backlog);
+                } else {
+                    self.park(job, ParkReason::MemoryFull, limits.park_after);
+                }
+            }
+            Place::Lane => {
+                if let Some(Queue::Unordered(lane)) = self.entries.get_mut(&id).map(|entry| &mut entry.queue) {
+                    lane.push(job, now);
+                }
+                self.start(&id);
+            }
+        }
+    }
+
+    /// Ends a delivery that is no longer wanted.
+    pub(super) fn cancel(&mut self, job: Job, reason: CancelReason) {
+        let label = match reason {
+            CancelReason::EndpointDeleted => "endpoint_deleted",
+            CancelReason::Requested => "requested",
+            CancelReason::Superseded => "superseded",
+        };
+        metrics::counter!("postrider_cancelled_total", "reason" => label).increment(1);
+        match reason {
+            // The copy that was sent in its place says what became of it.
+            CancelReason::Superseded => self.settle_silently(job),
+            _ => self.conclude(job, None, DeliveryEventBody::Cancelled(Cancelled { reason }), HandOff::None),
+        }
+    }
+
+    fn settle_silently(&mut self, job: Job) {
+        let id = job.delivery.endpoint;
+        match job.origin {
+            super::job::Origin::Deliveries(_, token) => token.settle(),
+            super::job::Origin::Held(at) => self.held_is_done(&id, None, at.offset),
+        }
+    }
+
+    fn skip(&mut self, job: Job, endpoint: &Endpoint) {
+        metrics::counter!("postrider_skipped_total").increment(1);
+        let before = endpoint.settings.skip_before.unwrap_or(job.routing.matched_at);
+        self.conclude(job, None, DeliveryEventBody::Skipped(Skipped { before }), HandOff::None);
+    }
+
+    /// Puts a delivery aside for about `wait`, its attempt unchanged.
+    pub(super) fn park(&mut self, job: Job, reason: ParkReason, wait: Duration) {
+        if let Some(offset) = job.origin.held_offset() {
+            // It keeps its place: not tried, it is not rewritten.
+            let key = matches!(self.queue_of(&job), Some(Queue::Ordered(_))).then(|| job.key());
+            return self.forget(&job.delivery.endpoint.clone(), key.as_deref(), &[offset]);
+        }
+        metrics::counter!("postrider_parked_total", "reason" => park_reason(reason)).increment(1);
+        let now = self.shared.clock.now();
+        let routing = match (reason, job.routing.not_before) {
+            (ParkReason::NotDue, Some(_)) => job.routing.clone(),
+            _ => put_aside(&job.routing, now, wait),
+        };
+        let until = routing.not_before.map_or(now, |due| due.at);
+        if let Some(entry) = self.entries.get_mut(&job.delivery.endpoint)
+            && reason != ParkReason::NotDue
+        {
+            entry.parked.add(until);
+        }
+        let tier = self.shared.tiers.parking(wait).clone();
+        let body = DeliveryEventBody::Parked(Parked { reason, until });
+        self.conclude(job, None, body, HandOff::Tier(tier, routing));
+    }
+
+    fn queue_of(&self, job: &Job) -> Option<&Queue> {
+        self.entries.get(&job.delivery.endpoint).map(|entry| &entry.queue)
+    }
+
+    /// Makes a delivery's fate durable. `key`: the blocked key that it was taken from the held topic for.
+    pub(super) fn conclude(&mut self, mut job: Job, key: Option<String>, body: DeliveryEventBody, to: HandOff) {
+        job.memory = None;
+        let settler = self.shared.settler.clone();
+        let id = job.delivery.endpoint.clone();
+        self.tasks.spawn(async move { Ok(Done::Concluded(id, key, settler.conclude(job, body, to).await?)) });
+    }
+}
+
+/// Whether the endpoint was resumed without what was matched when this was.
+pub(super) fn is_skipped(job: &Job, endpoint: &Endpoint) -> bool {
+    skips(&job.delivery.run, &job.routing, endpoint)
+}
+
+/// Whether the endpoint was resumed without what was matched when this was.
+pub(super) fn skips(run: &Run, routing: &Routing, endpoint: &Endpoint) -> bool {
+    *run == Run::LIVE && endpoint.settings.skip_before.is_some_and(|before| routing.matched_at < before)
+}
+
+fn park_reason(reason: ParkReason) -> &'static str {
+    match reason {
+        ParkReason::LaneFull => "lane_full",
+        ParkReason::MemoryFull => "memory_full",
+        ParkReason::Disabled => "disabled",
+        ParkReason::DirectoryBehind => "directory_behind",
+        ParkReason::NotDue => "not_due",
+        ParkReason::BreakerOpen => "breaker_open",
+        ParkReason::EgressDown => "egress_down",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: LaneLimits = LaneLimits {
+        max_queued: 8,
+        concurrency: 4,
+        park_after: Duration::from_secs(2),
+        hold_after: Duration::from_mins(5),
+        max_parked: 100,
+        ordered_wait: Duration::from_mins(1),
+    };
+    const CALM: Circumstances = Circumstances {
+        inactive: None,
+        parked: 0,
+        turn: Duration::ZERO,
+        broken: false,
+        holding: false,
+        returned: false,
+    };
+
+    #[test]
+    fn every_circumstance_has_its_place() {
+        let waited = Duration::from_secs(3);
+        let late = Duration::from_secs(301);
+        let table = [
+            (Room::Yes, CALM, Place::Lane),
+            (Room::Soon, CALM, Place::LaneSoon),
+            (Room::No(waited), CALM, Place::Park(ParkReason::LaneFull, waited)),
+            (Room::No(waited), Circumstances { broken: true, ..CALM }, Place::Park(ParkReason::BreakerOpen, waited)),
+            (Room::No(waited), Circumstances { turn: late, ..CALM }, Place::Hold(HoldReason::Backlog)),
+            (Room::No(waited), Circumstances { parked: 100, ..CALM }, Place::Hold(HoldReason::Backlog)),
+            (Room::Soon, Circumstances { holding: true, ..CALM }, Place::Hold(HoldReason::Backlog)),
+            (Room::Yes, Circumstances { holding: true, broken: true, ..CALM }, Place::Lane),
+            (
+                Room::Yes,
+                Circumstances { holding: true, broken: true, returned: true, ..CALM },
+                Place::Hold(HoldReason::BreakerOpen),
+            ),
+            (Room::Yes, Circumstances { inactive: Some(HoldReason::Paused), ..CALM }, Place::Hold(HoldReason::Paused)),
+        ];
+        for (room, circumstances, wanted) in table {
+            assert_eq!(place(room, &LIMITS, circumstances), wanted, "{room:?} {circumstances:?}");
+        }
+    }
+}
