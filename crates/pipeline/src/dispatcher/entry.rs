@@ -165,7 +165,7 @@ impl Entry {
         next: impl Fn(Option<&str>) -> i64,
     ) -> EndpointState {
         EndpointState {
-            failing: self.failing.clone(),
+            failing: self.failing,
             breaker: self.pace.snapshot(now, broker_now),
             disabled: self.disabled,
             holding: self.hold.as_ref().map(|hold| hold.holding(next)),

@@ -187,7 +187,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             next_hold_check: now,
             next_expiry_check: now,
         };
-        states.into_iter().for_each(|(id, state)| partition.restore(id, &state));
+        for (id, state) in states {
+            partition.restore(id, &state);
+        }
         partition.commit_held_position();
         partition
     }
@@ -195,7 +197,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn restore(&mut self, id: EndpointId, state: &EndpointState) {
         let now = Instant::now();
         let mut entry = Entry::new(state.tenant.clone(), &self.shared.limits, now);
-        entry.failing = state.failing.clone();
+        entry.failing = state.failing;
         entry.disabled = state.disabled;
         if let Some(snapshot) = state.breaker {
             entry.pace.restore(snapshot, self.shared.uptime.of(now), self.shared.clock.now());
@@ -224,7 +226,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 Some(done) = self.tasks.join_next() => {
                     self.finish(result_of(done)?);
                 }
-                acknowledged = self.journal.next() => self.state_is_durable(acknowledged?),
+                acknowledged = self.journal.next() => self.state_is_durable(&acknowledged?),
                 () = tokio::time::sleep_until(wake) => self.on_time()?,
                 () = directory.changed_since(self.seen), if !self.held.sweep.is_empty() => {
                     self.seen = self.shared.directory.version();
@@ -394,7 +396,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.wakes.insert((at, id.clone()));
     }
 
-    fn state_is_durable(&mut self, acknowledged: Acknowledged) {
+    fn state_is_durable(&mut self, acknowledged: &Acknowledged) {
         self.commit_held_position();
         let id = &acknowledged.endpoint;
         let Some(hold) = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut()) else { return };

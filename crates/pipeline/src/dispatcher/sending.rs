@@ -100,12 +100,11 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             Queue::Unordered(lane) => lane.pop(now).map(|job| (job, None)),
             Queue::Ordered(keys) => keys.pop(monotonic).map(|(key, job)| (job, Some(key))),
         };
-        match next {
-            Some((job, key)) => Next::Send(Box::new((job, key, ticket, endpoint))),
-            None => {
-                entry.pace.ended(ticket, Judgement::Nothing, monotonic, (self.shared.jitter)());
-                Next::Rest
-            }
+        if let Some((job, key)) = next {
+            Next::Send(Box::new((job, key, ticket, endpoint)))
+        } else {
+            entry.pace.ended(ticket, Judgement::Nothing, monotonic, (self.shared.jitter)());
+            Next::Rest
         }
     }
 
@@ -225,7 +224,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if let Outcome::Answered { status: 429 | 503, retry_after: Some(wait) } = outcome {
             entry.pace.rest(*wait, now);
         }
-        let before = (entry.failing.clone(), entry.disabled);
+        let before = (entry.failing, entry.disabled);
         match judgement {
             Judgement::Nothing => {}
             Judgement::Success => entry.failing.on_success(),

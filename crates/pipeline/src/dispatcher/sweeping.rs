@@ -45,16 +45,17 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                     self.held.sweep.turned_back(offset);
                     metrics::counter!("postrider_held_turns_total").increment(1);
                 }
-                Move::Read => match self.held.in_hand.take() {
-                    Some(record) => self.meet(record),
-                    None => {
+                Move::Read => {
+                    if let Some(record) = self.held.in_hand.take() {
+                        self.meet(record);
+                    } else {
                         self.held.is_paused = false;
                         if std::mem::take(&mut self.held.rests) {
                             self.held.cursor.resume();
                         }
                         return;
                     }
-                },
+                }
             }
         }
     }
@@ -326,6 +327,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) fn look_for_expired(&mut self) {
         self.held.expiring = self.held.sweep.holders().collect();
         let ids: Vec<EndpointId> = self.held.expiring.iter().map(|(id, _)| id.clone()).collect();
-        ids.iter().for_each(|id| self.refresh_room(id));
+        for id in &ids {
+            self.refresh_room(id);
+        }
     }
 }

@@ -150,7 +150,9 @@ impl<K: Hash + Eq + Clone> Sweep<K> {
             holder.left = holder.next < offset;
         }
         let holders: Vec<Holder> = self.holders.values().copied().collect();
-        holders.into_iter().for_each(|holder| self.count(holder, true));
+        for holder in holders {
+            self.count(holder, true);
+        }
     }
 
     /// A record was brought, or is still in hand. `key`: whose it is, if it is a holder's.
