@@ -42,6 +42,8 @@ pub struct Received {
     pub body: Bytes,
     /// When the whole of it was here, by this machine's clock.
     pub at: Timestamp,
+    /// The status that it is answered with; none if the connection ends or hangs instead.
+    pub answered: Option<u16>,
 }
 
 impl Received {

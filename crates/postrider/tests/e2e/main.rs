@@ -11,10 +11,13 @@ mod delivering;
 mod dev;
 mod directory;
 mod egress;
+mod egress_gate;
 mod faults;
+mod holding;
 mod isolation;
 mod log;
 mod matching;
+mod ordering;
 mod publishing;
 mod replaying;
 mod speed;
@@ -28,6 +31,9 @@ fn main() -> ExitCode {
         speed::tests(),
         replaying::tests(),
         faults::tests(),
+        ordering::tests(),
+        holding::tests(),
+        egress_gate::tests(),
         delivering::tests(),
         isolation::tests(),
         directory::tests(),

@@ -14,6 +14,8 @@ pub enum Behaviour {
     FailEach(u32, u16),
     /// Answers with this status (of failure).
     Always(u16),
+    /// Answers so many of a hundred requests, here and there, with this status, and the others with 200.
+    Flaky(u32, u16),
     /// Never answers; the connection stays open.
     Hang,
     /// Answers 200 after this time.
@@ -49,6 +51,8 @@ pub(super) struct Script {
     behaviour: Behaviour,
     /// Requests seen under `FailEach`, by message id.
     seen: HashMap<String, u32>,
+    /// Requests seen under `Flaky`.
+    count: u32,
 }
 
 impl Default for Script {
@@ -59,7 +63,7 @@ impl Default for Script {
 
 impl Script {
     pub(super) fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, seen: HashMap::new() }
+        Self { behaviour, seen: HashMap::new(), count: 0 }
     }
 
     /// The answer to the next request, which carries the message id `webhook_id`.
@@ -76,6 +80,10 @@ impl Script {
                 *seen += 1;
                 Answer::Status(if *seen <= *times { *status } else { 200 })
             }
+            Behaviour::Flaky(percent, status) => {
+                self.count = self.count.wrapping_add(1);
+                Answer::Status(if scattered(self.count) % 100 < *percent { *status } else { 200 })
+            }
             Behaviour::Hang => Answer::Hang,
             Behaviour::Slow(delay) => Answer::StatusAfter(*delay),
             Behaviour::Redirect(location) => Answer::Redirect(location.clone()),
@@ -91,6 +99,25 @@ impl Script {
     }
 }
 
+impl Answer {
+    /// The status that the client gets, if any.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::RetryAfter(status, _) => Some(*status),
+            Self::StatusAfter(_) | Self::HugeBody | Self::Trickle => Some(200),
+            Self::Redirect(_) => Some(302),
+            Self::Hang | Self::Reset => None,
+        }
+    }
+}
+
+/// A number that looks random beside its neighbours' (MurmurHash3's finalizer), and is the same in each run.
+fn scattered(number: u32) -> u32 {
+    let number = (number ^ (number >> 16)).wrapping_mul(0x85eb_ca6b);
+    let number = (number ^ (number >> 13)).wrapping_mul(0xc2b2_ae35);
+    number ^ (number >> 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +131,13 @@ mod tests {
         let mut each = Script::new(Behaviour::FailEach(1, 503));
         let answers: Vec<Answer> = ["a", "b", "a"].map(|id| each.next(id)).to_vec();
         assert_eq!(answers, [Answer::Status(503), Answer::Status(503), Answer::Status(200)]);
+    }
+
+    #[test]
+    fn a_flaky_one_fails_about_as_often_as_it_was_told() {
+        let mut script = Script::new(Behaviour::Flaky(20, 500));
+        let failed = (0..1_000).filter(|_| script.next("a") == Answer::Status(500)).count();
+        assert!((150..250).contains(&failed), "{failed} of 1,000");
     }
 
     #[test]

@@ -46,12 +46,13 @@ impl PathState {
     }
 
     /// Records a request and decides its answer.
-    pub(super) fn take(&self, received: Received) -> Answer {
+    pub(super) fn take(&self, mut received: Received) -> Answer {
         let signed = self.verifier.lock().as_ref().map(|webhook| webhook.verify(&received.body, &received.headers));
         if matches!(signed, Some(Err(_))) {
             self.bad_signatures.fetch_add(1, Ordering::Relaxed);
         }
         let answer = self.script.lock().next(received.webhook_id());
+        received.answered = answer.status();
         let mut all = self.received.lock();
         all.push(received);
         self.count.send_replace(all.len());

@@ -111,7 +111,7 @@ async fn answer(
 ) -> Result<Response<Body>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let received = Received { method: head.method, headers: head.headers, body, at: now() };
+    let received = Received { method: head.method, headers: head.headers, body, at: now(), answered: None };
     Ok(match paths.get(head.uri.path()).take(received) {
         Answer::Status(status) => empty(status),
         Answer::StatusAfter(delay) => {

@@ -1,14 +1,25 @@
 //! What is killed, stopped or broken loses nothing.
 
+mod frozen;
+mod kills;
 mod postgres;
 mod rebalance;
 mod records;
 mod restart;
-pub mod stream;
+mod unwritable;
 
 use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [restart::tests(), rebalance::tests(), postgres::tests(), records::tests()].into_iter().flatten().collect()
+    let tests = [
+        restart::tests(),
+        rebalance::tests(),
+        postgres::tests(),
+        records::tests(),
+        kills::tests(),
+        frozen::tests(),
+        unwritable::tests(),
+    ];
+    tests.into_iter().flatten().collect()
 }

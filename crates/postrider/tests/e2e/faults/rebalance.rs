@@ -3,8 +3,7 @@
 use postrider_testkit::eventually;
 use serde_json::json;
 
-use super::stream::Stream;
-use crate::support::{Context, Deployment, Hook, LIMIT, Test, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Stream, Test, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![a_process_that_joins_and_leaves_under_load_loses_nothing]

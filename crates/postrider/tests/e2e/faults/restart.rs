@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use postrider_testkit::Received;
 use serde_json::json;
 
-use super::stream::Stream;
-use crate::support::{Context, Deployment, Hook, LIMIT, Test, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Stream, Test, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![a_restart_under_load_loses_nothing_and_repeats_little]

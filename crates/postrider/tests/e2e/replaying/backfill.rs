@@ -6,7 +6,7 @@ use postrider_testkit::{Received, compare, eventually};
 use serde_json::json;
 
 use super::command::replay;
-use crate::faults::stream::{Stream, received};
+use crate::support::{Stream, received};
 use crate::support::{Context, Deployment, Hook, LIMIT, Tenant, Test, event, tests};
 
 pub fn tests() -> Vec<Test> {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use postrider_control::{clock, manage::api_keys};
 use postrider_domain::seal::KeyRing;
-use postrider_kafka::{Ack, KafkaConfig, Outgoing, Producer, TopicSettings, TopicSpec, Topics, create_topics};
+use postrider_kafka::{
+    Ack, BrokerClock, KafkaConfig, Outgoing, Producer, TopicSettings, TopicSpec, Topics, create_topics,
+};
 use postrider_postgres::{PgPool, outbox, relay_state};
-use postrider_testkit::{ApiClient, PostriderCommand, PostriderProcess, Receiver, eventually};
+use postrider_testkit::{ApiClient, PostriderCommand, PostriderProcess, Receiver, eventually, usage};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Context, LIMIT, Settings, Tenant, TopicReader};
+use super::{Context, Environment, LIMIT, Settings, Tenant, TopicReader};
 
 /// How long a process may take to be ready: Kafka makes its topics, and a group whose last member was killed waits for
 /// that member's session to end.
@@ -63,6 +65,26 @@ impl Deployment {
 
     /// The same, on an empty database that the test brings.
     pub async fn prepare_on(context: &Context, name: &str, database: &str, configuration: &str) -> Self {
+        let (kafka, producer) = (context.environment.kafka().await, context.environment.producer().await);
+        Self::prepare_with(context, name, database, kafka, producer, configuration).await
+    }
+
+    /// The same, on brokers that the test brings.
+    pub async fn prepare_at(context: &Context, name: &str, brokers: &str, configuration: &str) -> Self {
+        let database = context.environment.database().await;
+        let kafka = Environment::client(brokers);
+        let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
+        Self::prepare_with(context, name, &database, kafka, producer, configuration).await
+    }
+
+    async fn prepare_with(
+        context: &Context,
+        name: &str,
+        database: &str,
+        kafka: KafkaConfig,
+        producer: Producer,
+        configuration: &str,
+    ) -> Self {
         let environment = &context.environment;
         let pool = postrider_postgres::connect(database, 2).await.unwrap();
         postrider_postgres::migrate(&pool).await.unwrap();
@@ -74,7 +96,6 @@ impl Deployment {
         let operator_key = made.unwrap().1.to_string();
         drop(connection);
         let prefix = environment.prefix(name);
-        let kafka = environment.kafka().await;
         let ca_file = environment.ca_file().await;
         let settings = Settings::new(&kafka.bootstrap_servers, &prefix, database, &master_keys, &ca_file);
         Self {
@@ -83,7 +104,7 @@ impl Deployment {
             topics: Topics::new(&prefix),
             operator_key,
             pool,
-            producer: environment.producer().await,
+            producer,
             kafka,
             service: None,
         }
@@ -91,7 +112,12 @@ impl Deployment {
 
     /// Starts the one process with every role, and waits until it is ready.
     pub async fn start_all(&mut self) {
-        let mut service = self.serve(&[]);
+        self.start_roles(&[]).await;
+    }
+
+    /// The same with these arguments, which may choose other roles; the API must be among them.
+    pub async fn start_roles(&mut self, arguments: &[&str]) {
+        let mut service = self.serve(arguments);
         service.ready().await;
         self.service = Some(service);
     }
@@ -179,12 +205,16 @@ impl Deployment {
 
     /// The CPU time that the process has used.
     pub fn cpu_time(&self) -> Duration {
-        const TICKS_PER_SECOND: u32 = 100;
-        let pid = self.service.as_ref().expect("the process was started").process.pid();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        // After the name, which may have spaces in it: utime and stime are fields 14 and 15.
-        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
-        Duration::from_secs(fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum()) / TICKS_PER_SECOND
+        usage::cpu_time(self.pid())
+    }
+
+    /// The memory of the process that is in RAM, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        usage::resident_bytes(self.pid())
+    }
+
+    fn pid(&self) -> u32 {
+        self.service.as_ref().expect("the process was started").process.pid()
     }
 
     /// A receiver that speaks TLS, known to the deployment.

@@ -34,7 +34,7 @@ impl Environment {
         let start = async || {
             let (kafka, postgres) = tokio::join!(KafkaCluster::start(1), LocalPostgres::start(None));
             let kafka = kafka.expect("Kafka starts");
-            let producer = Producer::new(&client(&kafka.bootstrap_servers()), BrokerClock::new(true)).unwrap();
+            let producer = Producer::new(&Self::client(&kafka.bootstrap_servers()), BrokerClock::new(true)).unwrap();
             Servers { kafka, postgres: postgres.expect("Postgres starts"), producer }
         };
         self.servers.get_or_init(start).await
@@ -58,7 +58,7 @@ impl Environment {
 
     /// How a Kafka client of a test reaches the brokers.
     pub async fn kafka(&self) -> KafkaConfig {
-        client(&self.bootstrap_servers().await)
+        Self::client(&self.bootstrap_servers().await)
     }
 
     /// A producer, as a user's service would have one.
@@ -94,14 +94,15 @@ impl Environment {
         kafka.expect("Kafka stops");
         postgres.expect("Postgres stops");
     }
-}
 
-fn client(bootstrap_servers: &str) -> KafkaConfig {
-    KafkaConfig {
-        bootstrap_servers: bootstrap_servers.to_owned(),
-        properties: BTreeMap::new(),
-        client_id: "e2e".to_owned(),
-        instance_id: None,
-        embedded: false,
+    /// How a Kafka client of a test reaches these brokers.
+    pub fn client(bootstrap_servers: &str) -> KafkaConfig {
+        KafkaConfig {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            properties: BTreeMap::new(),
+            client_id: "e2e".to_owned(),
+            instance_id: None,
+            embedded: false,
+        }
     }
 }

@@ -20,6 +20,8 @@ use super::Environment;
 const TEST_THREADS: usize = 4;
 /// A test that takes longer than this has hung.
 const TEST_LIMIT: Duration = Duration::from_mins(3);
+/// A long test that takes longer than this has.
+const LONG_TEST_LIMIT: Duration = Duration::from_mins(15);
 
 type Body = Box<dyn FnOnce(Context) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
@@ -27,6 +29,7 @@ type Body = Box<dyn FnOnce(Context) -> Pin<Box<dyn Future<Output = ()>>> + Send>
 pub struct Test {
     name: String,
     alone: bool,
+    long: bool,
     body: Body,
 }
 
@@ -38,12 +41,18 @@ impl Test {
         body: impl FnOnce(Context) -> F + Send + 'static,
     ) -> Self {
         let module = module.split_once("::").map_or(module, |(_, module)| module);
-        Self { name: format!("{module}::{name}"), alone: false, body: Box::new(|context| Box::pin(body(context))) }
+        let name = format!("{module}::{name}");
+        Self { name, alone: false, long: false, body: Box::new(|context| Box::pin(body(context))) }
     }
 
     /// Runs while no other test does: it measures time.
     pub fn alone(self) -> Self {
         Self { alone: true, ..self }
+    }
+
+    /// Takes minutes: it runs only when asked for (`--ignored`, which `make test-faults` says).
+    pub fn long(self) -> Self {
+        Self { long: true, ..self }
     }
 }
 
@@ -54,6 +63,14 @@ macro_rules! tests {
     };
 }
 pub(crate) use tests;
+
+/// The same for tests that take minutes.
+macro_rules! long_tests {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::support::Test::new(module_path!(), stringify!($name), $name).long()),*]
+    };
+}
+pub(crate) use long_tests;
 
 /// What a test is given.
 #[derive(Clone)]
@@ -95,7 +112,8 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
         .into_iter()
         .map(|test| {
             let (runtime, environment, turns) = (Arc::clone(&runtime), Arc::clone(&environment), Arc::clone(&turns));
-            Trial::test(test.name.clone(), move || one(test, &runtime, environment, &turns))
+            let (name, long) = (test.name.clone(), test.long);
+            Trial::test(name, move || one(test, &runtime, environment, &turns)).with_ignored_flag(long)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -116,9 +134,10 @@ fn one(test: Test, runtime: &Runtime, environment: Arc<Environment>, turns: &RwL
             } else {
                 shared = Some(turns.read().await);
             }
-            let ended = tokio::time::timeout(TEST_LIMIT, (test.body)(context)).await;
+            let limit = if test.long { LONG_TEST_LIMIT } else { TEST_LIMIT };
+            let ended = tokio::time::timeout(limit, (test.body)(context)).await;
             drop((shared, exclusive));
-            assert!(ended.is_ok(), "the test was still running after {TEST_LIMIT:?}");
+            assert!(ended.is_ok(), "the test was still running after {limit:?}");
         });
     }));
     outcome.map_err(|panic| {

@@ -8,18 +8,20 @@ mod events;
 mod harness;
 mod hook;
 mod settings;
+mod stream;
 mod tenant;
 mod topic;
 
 pub use avro::{canonical_fingerprint, hex};
 pub use command::postrider;
-pub use deployment::{Deployment, binary};
+pub use deployment::{Deployment, Service, binary};
 pub use environment::Environment;
 pub use events::{event, record};
-pub(crate) use harness::tests;
 pub use harness::{Context, Test, run};
+pub(crate) use harness::{long_tests, tests};
 pub use hook::Hook;
 pub use settings::Settings;
+pub use stream::{Ledger, Stream, received, write_events};
 pub use tenant::Tenant;
 pub use topic::TopicReader;
 

@@ -49,6 +49,21 @@ impl Tenant {
         assert_eq!(status, StatusCode::OK, "{body}");
     }
 
+    /// Pauses an endpoint: what comes for it is held.
+    pub async fn pause(&self, id: &str) {
+        self.act(id, "pause").await;
+    }
+
+    /// Resumes an endpoint: what was held for it is sent.
+    pub async fn resume(&self, id: &str) {
+        self.act(id, "resume").await;
+    }
+
+    async fn act(&self, id: &str, action: &str) {
+        let (status, body) = self.api.post(&format!("/v1/endpoints/{id}/{action}"), &json!({})).await.unwrap();
+        assert!(status.is_success(), "{action}: {status} {body}");
+    }
+
     /// Publishes an event and answers what the API did.
     pub async fn publish(&self, event: &Value) -> Value {
         let (status, body) = self.api.post("/v1/events", event).await.unwrap();

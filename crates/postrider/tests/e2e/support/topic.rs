@@ -34,6 +34,11 @@ impl TopicReader {
         Self { topic: topic.to_owned(), records, shutdown }
     }
 
+    /// How many records were read so far.
+    pub fn count(&self) -> usize {
+        self.records.lock().len()
+    }
+
     /// The records that `wanted` picks, once there are `count`.
     pub async fn wait_for(&self, count: usize, limit: Duration, wanted: impl Fn(&Record) -> bool) -> Vec<Record> {
         eventually(limit, &format!("{count} records in {}", self.topic), async || {
