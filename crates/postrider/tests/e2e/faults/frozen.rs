@@ -5,10 +5,10 @@ use std::time::Duration;
 use postrider_testkit::eventually;
 use serde_json::json;
 
-use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Service, Stream, Test, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Service, Stream, Test, long_tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![a_dispatcher_that_wakes_after_its_session_loses_nothing_and_overwrites_no_state]
+    long_tests![a_dispatcher_that_wakes_after_its_session_loses_nothing_and_overwrites_no_state]
 }
 
 const PER_SECOND: u32 = 50;

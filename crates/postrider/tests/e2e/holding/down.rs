@@ -51,12 +51,16 @@ impl Down {
         Self { deployment, tenant, receiver, idle_bytes }
     }
 
-    /// Waits until everything is out of the deliveries topic.
+    /// Waits until nothing has been held for a while: what was on its way has come to rest.
     async fn settled(&self, limit: Duration) {
-        eventually(limit, "the deliveries topic to be settled", async || {
-            let waiting = self.deployment.metric("postrider_dispatcher_waiting_bytes").await.unwrap_or_default();
-            let in_doubt = self.deployment.metric("postrider_consumer_in_flight").await.unwrap_or_default();
-            (waiting + in_doubt == 0.0).then_some(())
+        const QUIET: Duration = Duration::from_secs(5);
+        let (mut last, mut since) = (0.0, Instant::now());
+        eventually(limit, "appends to held to end", async || {
+            let appended = self.deployment.metric("postrider_held_appended_total").await.unwrap_or_default();
+            if appended > last {
+                (last, since) = (appended, Instant::now());
+            }
+            (since.elapsed() > QUIET).then_some(())
         })
         .await;
     }

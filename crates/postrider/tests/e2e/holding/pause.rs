@@ -3,10 +3,10 @@
 use postrider_testkit::{Receiver, eventually};
 use serde_json::json;
 
-use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, tests, write_events};
+use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, long_tests, write_events};
 
 pub fn tests() -> Vec<Test> {
-    tests![
+    long_tests![
         what_comes_while_paused_is_delivered_after_the_resume,
         a_rebalance_while_paused_loses_nothing,
         a_resume_that_races_with_new_events_loses_nothing,

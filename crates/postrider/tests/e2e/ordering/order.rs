@@ -5,11 +5,10 @@ use std::time::Duration;
 use postrider_testkit::{Behaviour, Received, Receiver, disorders};
 use serde_json::{Value, json};
 
-use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, long_tests, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, long_tests};
 
 pub fn tests() -> Vec<Test> {
-    let quick = tests![the_order_of_a_key_survives_failures_a_restart_and_a_kill];
-    quick.into_iter().chain(long_tests![the_order_of_a_hundred_keys_is_never_broken]).collect()
+    long_tests![the_order_of_a_key_survives_failures_a_restart_and_a_kill, the_order_of_a_hundred_keys_is_never_broken,]
 }
 
 /// Of a hundred requests, so many fail.
