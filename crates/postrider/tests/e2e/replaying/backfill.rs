@@ -6,8 +6,7 @@ use postrider_testkit::{Received, compare, eventually};
 use serde_json::json;
 
 use super::command::replay;
-use crate::support::{Stream, received};
-use crate::support::{Context, Deployment, Hook, LIMIT, Tenant, Test, event, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Stream, Tenant, Test, event, received, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![
