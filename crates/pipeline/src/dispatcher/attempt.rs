@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postrider_domain::{Endpoint, signing::signature_header};
+use postrider_domain::Endpoint;
 use postrider_kafka::BrokerClock;
 use tokio::time::Instant;
 
@@ -10,9 +10,10 @@ use super::{
     job::Job,
     opened::{Opened, Unusable},
     pace::Ticket,
+    request::request,
     verdict::Timing,
 };
-use crate::egress::{Answer, Courier, Request};
+use crate::egress::{Answer, Courier};
 
 /// A delivery whose attempt is being made, or was.
 #[derive(Debug)]
@@ -43,11 +44,11 @@ pub(super) async fn make<C: Courier>(
     opened: Result<Arc<Opened>, Unusable>,
 ) -> Answered {
     let (begun, started_at) = (Instant::now(), clock.now());
-    let answer = match opened {
-        Ok(opened) => {
-            let request = request(&attempt.job, &attempt.endpoint, &opened, started_at);
-            courier.deliver(request, started_at).await
-        }
+    let job = &attempt.job;
+    let request =
+        opened.and_then(|opened| request(&job.delivery, &job.routing, &attempt.endpoint, &opened, started_at));
+    let answer = match request {
+        Ok(request) => courier.deliver(request, started_at).await,
         Err(unusable) => Answer::failed(unusable.class, unusable.message),
     };
     let timing = Timing { started_at, took: begun.elapsed() };
@@ -55,22 +56,4 @@ pub(super) async fn make<C: Courier>(
     metrics::counter!("postrider_attempts_total", "outcome" => outcome).increment(1);
     metrics::histogram!("postrider_attempt_duration_seconds").record(timing.took);
     Answered { attempt, answer, timing, begun }
-}
-
-/// The signed request of Standard Webhooks 1.0.0.
-fn request(job: &Job, endpoint: &Endpoint, opened: &Opened, now: postrider_domain::Timestamp) -> Request {
-    let id = job.delivery.message_id.as_str();
-    let timestamp = now.as_seconds();
-    let signature = signature_header(&opened.signing_secrets(now), id, timestamp, &job.delivery.body);
-    Request {
-        url: opened.url.clone(),
-        content_type: job.delivery.content_type.clone(),
-        headers: vec![
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", timestamp.to_string()),
-            ("webhook-signature", signature),
-        ],
-        body: job.delivery.body.clone(),
-        deadline: endpoint.timeout(),
-    }
 }

@@ -25,6 +25,7 @@ mod overrides;
 mod pace;
 mod partition;
 mod placing;
+mod request;
 mod sending;
 mod service;
 mod settle;

@@ -2,54 +2,49 @@
 
 use std::{error::Error, io};
 
+use hyper_util::client::legacy;
 use postrider_domain::ErrorClass;
 
-use super::ResolveError;
+use super::{ResolveError, connect::ConnectError};
 
 /// The class of a failed request, and the failure in words (never with the URL's path).
-pub(super) fn classify(error: reqwest::Error) -> (ErrorClass, String) {
-    let error = error.without_url();
+pub(super) fn classify(error: &legacy::Error) -> (ErrorClass, String) {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
-    let class = if error.is_timeout() {
-        ErrorClass::Timeout
-    } else {
-        causes().find_map(class_of_cause).unwrap_or(if error.is_connect() {
-            ErrorClass::Connect
-        } else {
-            ErrorClass::InvalidResponse
-        })
-    };
+    if let Some(connect) = causes().find_map(|cause| cause.downcast_ref::<ConnectError>()) {
+        return (class_of_connect(connect), connect.to_string());
+    }
+    let class = causes().find_map(class_of_cause).unwrap_or(ErrorClass::InvalidResponse);
     let words = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
     (class, words)
 }
 
+fn class_of_connect(error: &ConnectError) -> ErrorClass {
+    match error {
+        ConnectError::Target => ErrorClass::Configuration,
+        ConnectError::Resolve(ResolveError::Failed { .. }) => ErrorClass::Dns,
+        ConnectError::Resolve(ResolveError::Refused { .. }) => ErrorClass::AddressRefused,
+        ConnectError::Tcp(_) | ConnectError::Proxy(_) => ErrorClass::Connect,
+        ConnectError::Tls(_) => ErrorClass::Tls,
+        ConnectError::Timeout(_) => ErrorClass::Timeout,
+    }
+}
+
 fn class_of_cause(cause: &(dyn Error + 'static)) -> Option<ErrorClass> {
-    if let Some(resolve) = cause.downcast_ref::<ResolveError>() {
-        return Some(match resolve {
-            ResolveError::Failed { .. } => ErrorClass::Dns,
-            ResolveError::Refused { .. } => ErrorClass::AddressRefused,
-        });
-    }
-    if cause.is::<rustls::Error>() {
-        return Some(ErrorClass::Tls);
-    }
     if let Some(http) = cause.downcast_ref::<hyper::Error>() {
         return class_of_http(http);
     }
-    // A TLS failure arrives wrapped in an I/O error.
     let io = cause.downcast_ref::<io::Error>()?;
-    match io.get_ref() {
-        Some(inner) if inner.is::<rustls::Error>() => Some(ErrorClass::Tls),
-        Some(inner) => class_of_cause(inner),
-        None => Some(ErrorClass::Connect),
-    }
+    // A server that wants a client certificate says so once the handshake is over. The HTTP/2 layer keeps only an
+    // error's kind and words, but among those of a connection this kind is TLS's alone.
+    Some(if io.kind() == io::ErrorKind::InvalidData { ErrorClass::Tls } else { ErrorClass::Connect })
 }
 
 /// None where the cause below says more.
 fn class_of_http(error: &hyper::Error) -> Option<ErrorClass> {
     if error.is_parse() || error.is_parse_too_large() || error.is_parse_status() {
         Some(ErrorClass::InvalidResponse)
-    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+    } else if error.is_incomplete_message() || (error.source().is_none() && (error.is_closed() || error.is_canceled()))
+    {
         Some(ErrorClass::Connect)
     } else {
         None

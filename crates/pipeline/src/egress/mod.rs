@@ -1,8 +1,16 @@
-//! Outgoing requests: names resolved and vetted where the connection is made, one client for all deliveries.
+//! Outgoing requests: names resolved and vetted where a connection is made, connections shared within a tenant only.
 
 mod classify;
 mod client;
+mod connect;
+mod pools;
+mod proxy;
+mod request;
 mod resolver;
+mod tls;
 
-pub use client::{Answer, Courier, EgressClient, EgressConfig, Request};
+pub use client::{Courier, EgressClient, EgressConfig};
+pub use proxy::{InvalidProxy, Proxy};
+pub use request::{Answer, Request};
 pub use resolver::{ResolveError, VettedResolver};
+pub use tls::{EndpointTls, InvalidTls};

@@ -11,7 +11,6 @@ use hickory_resolver::{
     net::runtime::TokioRuntimeProvider,
 };
 use postrider_domain::egress::EgressPolicy;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Why a host has no address that may be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +24,7 @@ pub enum ResolveError {
         reason: String,
     },
     /// One of its addresses is not allowed; then none is used, since the next answer may be another.
-    #[error("the host name '{host}' resolves to {address}, which is not a public address")]
+    #[error("the host '{host}' resolves to {address}, which is not a public address")]
     Refused {
         /// The name.
         host: String,
@@ -68,18 +67,24 @@ impl VettedResolver {
         &self.policy
     }
 
-    /// The addresses of `host`, all of them permitted.
+    /// The addresses of `host`, a name or an address, all of them permitted.
     pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let failed = |reason: String| ResolveError::Failed { host: host.to_owned(), reason };
-        let found = self.resolver.lookup_ip(host).await.map_err(|error| failed(error.to_string()))?;
-        let addresses: Vec<IpAddr> = found.iter().collect();
-        if addresses.is_empty() {
-            return Err(failed("it has no address".to_owned()));
-        }
+        let addresses = self.unvetted(host).await?;
         match addresses.iter().find(|address| !self.policy.permits(**address)) {
             Some(refused) => Err(ResolveError::Refused { host: host.to_owned(), address: *refused }),
             None => Ok(addresses),
         }
+    }
+
+    /// The addresses of a host that the operator chose.
+    pub(super) async fn unvetted(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        let failed = |reason: String| ResolveError::Failed { host: host.to_owned(), reason };
+        let found = self.resolver.lookup_ip(host).await.map_err(|error| failed(error.to_string()))?;
+        let addresses: Vec<IpAddr> = found.iter().collect();
+        if addresses.is_empty() { Err(failed("it has no address".to_owned())) } else { Ok(addresses) }
     }
 }
 
@@ -89,16 +94,4 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
         connection
     };
     NameServerConfig::new(server.ip(), true, vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())])
-}
-
-impl Resolve for VettedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let this = self.clone();
-        Box::pin(async move {
-            let addresses = this.resolve(name.as_str()).await?;
-            // Port 0: the URL's own.
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
-            Ok(addresses)
-        })
-    }
 }

@@ -10,7 +10,7 @@ use std::{
 use postrider_domain::{TenantId, egress::IpNet};
 use serde::Deserialize;
 
-use super::values::{ByteSize, DnsServer, Properties, Secret, durations, parsed};
+use super::values::{ByteSize, DnsServer, Properties, ProxyAddress, Secret, durations, parsed};
 
 /// The whole configuration. Every key has a default but those whose docs say otherwise.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -127,6 +127,8 @@ pub struct EgressSection {
     pub ca_file: Option<PathBuf>,
     /// DNS servers to ask instead of the system's.
     pub dns_servers: Vec<DnsServer>,
+    /// A proxy that deliveries go through by CONNECT: `http://host:port`, or `http://user:password@host:port`.
+    pub proxy: Option<ProxyAddress>,
 }
 
 /// `[retry]`

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use postrider_pipeline::egress::Proxy;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Unexpected},
@@ -98,6 +99,17 @@ impl<'de> Deserialize<'de> for DnsServer {
             .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)))
             .map(Self)
             .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &"an IP address, with or without a port"))
+    }
+}
+
+/// An egress proxy. Its URL may hold a password, so it is never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyAddress(pub Proxy);
+
+impl<'de> Deserialize<'de> for ProxyAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(D::Error::custom)
     }
 }
 

@@ -136,6 +136,7 @@ fn courier(parts: &Parts) -> anyhow::Result<EgressClient> {
         policy: parts.egress_policy(),
         dns_servers: egress.dns_servers.iter().map(|server| server.0).collect(),
         ca_file: egress.ca_file.clone(),
+        proxy: egress.proxy.as_ref().map(|proxy| proxy.0.clone()),
     };
     EgressClient::new(&config, parts.resolver()?).map_err(|reason| anyhow!(reason))
 }

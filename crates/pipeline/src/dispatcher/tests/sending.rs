@@ -18,8 +18,11 @@ async fn a_success_is_signed_logged_and_settled() {
     bench.deliver("ep_a", bench.routing()).await;
     pass(Duration::from_millis(100)).await;
     let sent = bench.courier.sent.lock().clone();
-    let names: Vec<&str> = sent[0].headers.iter().map(|(name, _)| *name).collect();
-    assert_eq!((sent.len(), names), (1, vec!["webhook-id", "webhook-timestamp", "webhook-signature"]));
+    let names: Vec<&str> = sent[0].headers.iter().map(|(name, _)| name.as_ref()).collect();
+    assert_eq!(
+        (sent.len(), names),
+        (1, vec!["webhook-id", "webhook-timestamp", "webhook-signature", "webhook-attempt"])
+    );
     let events = bench.events();
     let DeliveryEventBody::Attempted(attempted) = &events[0].body else { panic!("{events:?}") };
     assert_eq!((attempted.next, attempted.status), (AfterAttempt::Delivered, Some(200)));

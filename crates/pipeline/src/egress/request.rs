@@ -1,0 +1,58 @@
+//! What is sent, and what comes of it.
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use postrider_domain::{ErrorClass, Outcome, TenantId, egress::Url};
+
+use super::EndpointTls;
+
+/// One signed request.
+#[derive(Clone)]
+pub struct Request {
+    /// Whose it is: connections are shared within a tenant only.
+    pub tenant: TenantId,
+    /// Where to.
+    pub url: Arc<Url>,
+    /// Certificates of the endpoint's own, if it has any.
+    pub tls: Option<Arc<EndpointTls>>,
+    /// `content-type`.
+    pub content_type: String,
+    /// All other headers, names in lower case.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// From the start of the request to the end of the answer.
+    pub deadline: Duration,
+}
+
+/// Shows the host, and no header's value: both URL and headers may be secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_ref()).collect();
+        f.debug_struct("Request")
+            .field("tenant", &self.tenant)
+            .field("host", &self.url.host_str())
+            .field("headers", &names)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The failure in words; none if there was an answer.
+    pub error_message: Option<String>,
+    /// The first bytes of the answer's body.
+    pub excerpt: Option<String>,
+}
+
+impl Answer {
+    /// A failure without an answer.
+    pub fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed(class), error_message: Some(message.into()), excerpt: None }
+    }
+}

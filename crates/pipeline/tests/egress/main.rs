@@ -1,0 +1,8 @@
+//! The client of deliveries against real sockets on the loopback interface.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod connections;
+mod failures;
+mod proxy;
+mod responses;
+mod support;
