@@ -1,5 +1,7 @@
 //! How replays are printed.
 
+use std::time::Duration;
+
 use postrider_domain::replay::{ReplayJob, ReplayProgress, ReplaySource};
 use serde_json::{Value, json};
 
@@ -79,15 +81,44 @@ fn state(progress: Option<&ReplayProgress>) -> &'static str {
 /// The counts, for people.
 pub fn counts(progress: Option<&ReplayProgress>) -> String {
     let Some(progress) = progress else { return "not begun".to_owned() };
-    let mut text = format!("{} read, {} wanted, {} sent", progress.seen, progress.matched, progress.sent);
-    if progress.unavailable > 0 {
-        text += &format!(", {} unavailable", progress.unavailable);
+    let left = progress.seconds_left.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    let left = left.map(|seconds| humantime::format_duration(Duration::from_secs(seconds)));
+    [
+        Some(format!("{} read, {} wanted, {} sent", progress.seen, progress.matched, progress.sent)),
+        (progress.unavailable > 0).then(|| format!("{} unavailable", progress.unavailable)),
+        (progress.remaining > 0).then(|| format!("{} to read", progress.remaining)),
+        left.map(|left| format!("about {left} left")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_domain::{
+        JobId, Timestamp,
+        replay::{ReplayState, Tally},
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_what_there_is_to_say_is_said() {
+        let told =
+            Tally::new(JobId::from_trusted("job_1"), None, Timestamp::EPOCH).at(ReplayState::Done, Timestamp::EPOCH);
+        assert_eq!(counts(None), "not begun");
+        assert_eq!(counts(Some(&told)), "0 read, 0 wanted, 0 sent");
+        let told = ReplayProgress {
+            seen: 5,
+            matched: 3,
+            sent: 2,
+            unavailable: 1,
+            remaining: 9,
+            seconds_left: Some(61),
+            ..told
+        };
+        assert_eq!(counts(Some(&told)), "5 read, 3 wanted, 2 sent, 1 unavailable, 9 to read, about 1m 1s left");
     }
-    if progress.remaining > 0 {
-        text += &format!(", {} to read", progress.remaining);
-    }
-    if let Some(seconds) = progress.seconds_left.and_then(|seconds| u64::try_from(seconds).ok()).filter(|it| *it > 0) {
-        text += &format!(", about {} left", humantime::format_duration(std::time::Duration::from_secs(seconds)));
-    }
-    text
 }

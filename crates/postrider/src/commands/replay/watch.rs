@@ -97,10 +97,11 @@ impl<'a> Screen<'a> {
         }
         let mut text = format!("{}, {:.0}/s", show::counts(Some(progress)), progress.rate);
         if progress.state == ReplayState::Paused {
-            text += "; paused";
+            text.push_str("; paused");
         }
         if let Some(message) = &progress.message {
-            text += &format!("; {message}");
+            text.push_str("; ");
+            text.push_str(message);
         }
         if self.bar.is_hidden() {
             if Instant::now() >= self.next_line {
