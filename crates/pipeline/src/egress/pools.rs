@@ -33,9 +33,9 @@ use super::{
 /// A connection that is not there after so long will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that nothing rides is closed after this.
-const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// A pool that nothing was sent through for so long has no connection any more, and is forgotten.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often such pools are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Idle HTTP/1.1 connections of one tenant to one origin.
