@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postrider_domain::{DeliveryEvent, Timestamp};
-use postrider_kafka::{DecodeError, Inbound, PartitionStream, RejectReason, SettleToken, reject};
+use postrider_domain::Timestamp;
+use postrider_kafka::{DecodeError, Inbound, LogRecord, PartitionStream, RejectReason, SettleToken, reject};
 use postrider_postgres::{Error, projector_offsets};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -76,8 +76,10 @@ impl Projection {
             let mut pending = Pending::default();
             for inbound in batch {
                 match self.decode(&inbound, &mut pending).await? {
-                    Ok(Some(event)) => pending.rows.add(self.partition, inbound.record.offset, event),
-                    Ok(None) => {}
+                    Ok(Some(LogRecord::Delivery(event))) => {
+                        pending.rows.add(self.partition, inbound.record.offset, event);
+                    }
+                    Ok(Some(LogRecord::Range(_)) | None) => {}
                     Err(Stopped) => return Ok(()),
                 }
                 pending.next_offset = inbound.record.offset + 1;
@@ -91,17 +93,17 @@ impl Projection {
         Ok(())
     }
 
-    /// The event in a record; none if it was rejected. One of a schema that is not known yet holds the partition,
+    /// What a record says; none if it was rejected. One of a schema that is not known yet holds the partition,
     /// after what came before it is written.
     async fn decode(
         &mut self,
         inbound: &Inbound,
         pending: &mut Pending,
-    ) -> Result<Result<Option<DeliveryEvent>, Stopped>, ProjectorError> {
+    ) -> Result<Result<Option<LogRecord>, Stopped>, ProjectorError> {
         let record = &inbound.record;
         loop {
-            let why = match record.value.as_deref().map(|value| self.shared.codec.decode::<DeliveryEvent>(value)) {
-                Some(Ok(event)) => return Ok(Ok(Some(event))),
+            let why = match record.value.as_deref().map(|value| LogRecord::decode(&self.shared.codec, value)) {
+                Some(Ok(decoded)) => return Ok(Ok(Some(decoded))),
                 Some(Err(DecodeError::UnknownSchema(fingerprint))) => {
                     if self.flush(pending).await?.is_err() {
                         return Ok(Err(Stopped));
