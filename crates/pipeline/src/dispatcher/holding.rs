@@ -124,8 +124,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     /// A delivery that was taken from the held topic has ended, or goes on elsewhere.
     pub(super) fn held_is_done(&mut self, id: &EndpointId, key: Option<&str>, offset: i64) {
+        let next = self.held.sweep.next_of(&(id.clone(), None)).unwrap_or(self.held.end);
         let Some(hold) = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut()) else { return };
-        if !hold.outstanding.remove(offset)
+        if !hold.finish(offset, next)
             && let Some(blocked) = key.and_then(|key| hold.blocked.get_mut(key))
         {
             blocked.outstanding.remove(offset);

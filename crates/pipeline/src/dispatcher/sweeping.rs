@@ -125,7 +125,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn take_held(&mut self, record: Record, holder: Holder) {
         let (offset, bytes) = (record.offset, record.size());
         let (id, key) = (&holder.0, holder.1.as_deref());
-        if key.is_none() && self.hold_of(id).was_done(offset) {
+        if key.is_none() && self.hold_of(id).was_met(offset) {
             return self.held.sweep.passed(offset, bytes);
         }
         let (delivery, routing) = match decode(&record, &self.shared.codec) {

@@ -35,6 +35,11 @@ impl Outstanding {
         self.offsets.insert(offset);
     }
 
+    /// Whether it was taken, and is not done.
+    fn contains(&self, offset: i64) -> bool {
+        self.offsets.contains(&offset) || self.ranges.iter().any(|range| range.contains(&offset))
+    }
+
     /// It is done. Whether it was outstanding.
     pub(super) fn remove(&mut self, offset: i64) -> bool {
         self.offsets.remove(&offset)
@@ -67,7 +72,8 @@ impl Outstanding {
         open.extend(self.ranges.iter().cloned());
         open.sort_unstable_by_key(|range| range.start);
         let (mut done, mut from) = (Runs::new(), self.position(next));
-        for range in open {
+        // Above `next` something can be outstanding, of which what lies between was not met.
+        for range in open.into_iter().take_while(|range| range.start < next) {
             done.insert(from..range.start);
             from = from.max(range.end);
         }
@@ -201,20 +207,30 @@ impl Hold {
         done
     }
 
-    /// Whether the record at `offset` was done before the holding was taken up.
-    pub(super) fn was_done(&self, offset: i64) -> bool {
-        self.done_before.contains(offset)
+    /// Whether the record at `offset` is done, or was taken and is not.
+    pub(super) fn was_met(&self, offset: i64) -> bool {
+        self.done_before.contains(offset) || self.outstanding.contains(offset)
+    }
+
+    /// What was taken at `offset` is done, when everything below `next` was met. Whether the endpoint itself took it.
+    pub(super) fn finish(&mut self, offset: i64, next: i64) -> bool {
+        if !self.outstanding.remove(offset) {
+            return false;
+        }
+        if offset >= next {
+            self.done_before.insert(offset..offset + 1);
+        }
+        self.done_before.advance(self.outstanding.position(next));
+        true
     }
 
     /// Forgets what was taken and not attempted, the lowest at `offset`, when everything below `next` was met: it is
     /// met again, what is done above it is not.
     pub(super) fn forget(&mut self, offsets: &[i64], next: i64) {
-        let mut done = self.done(next);
+        self.done_before = self.done(next);
         for offset in offsets {
             self.outstanding.remove(*offset);
         }
-        done.advance(offsets.iter().copied().min().unwrap_or(next));
-        self.done_before = done;
     }
 
     /// What ends a run of skipped records at `to`.
@@ -268,7 +284,7 @@ mod tests {
         let holding = hold.holding(|key| if key.is_some() { 14 } else { 20 });
         assert_eq!((holding.position, holding.blocked[0].from_offset, holding.whole), (12, 14, true));
         let restored = Hold::restored(&holding, 30);
-        let done: Vec<i64> = (10..25).filter(|offset| restored.was_done(*offset)).collect();
+        let done: Vec<i64> = (10..25).filter(|offset| restored.was_met(*offset)).collect();
         assert_eq!(done, [13, 14, 16, 17, 18, 19]);
         assert_eq!((restored.appended_up_to, restored.blocked["a"].attempt.get()), (30, 2));
         assert_eq!(restored.holding(|key| if key.is_some() { 14 } else { 12 }), holding);
@@ -314,24 +330,23 @@ mod tests {
                     .then(|| *pick.get(&flying.iter().copied().collect::<Vec<_>>()));
                 match step {
                     0 => {
-                        if !hold.was_done(next) {
+                        if !hold.was_met(next) {
                             prop_assert!(!done.contains(&next), "{next} was done, and is met again");
-                            if flying.insert(next) {
-                                hold.outstanding.insert(next);
-                            }
+                            prop_assert!(flying.insert(next), "{next} is in flight, and is met again");
+                            hold.outstanding.insert(next);
                         }
                         next += 1;
                     }
                     1 => if let Some(offset) = picked(&flying) {
-                        hold.outstanding.remove(offset);
+                        hold.finish(offset, next);
                         flying.remove(&offset);
                         done.insert(offset);
                     },
                     2 => if let Some(offset) = picked(&flying) {
-                        let forgotten: Vec<i64> = flying.range(offset..).copied().collect();
+                        let forgotten: Vec<i64> = flying.range(offset..).step_by(2).copied().collect();
                         hold.forget(&forgotten, next);
-                        flying.retain(|kept| *kept < offset);
-                        next = offset;
+                        flying.retain(|kept| !forgotten.contains(kept));
+                        next = next.min(offset);
                     },
                     _ => {
                         let holding = hold.holding(|_| next);
@@ -344,7 +359,7 @@ mod tests {
                 prop_assert!(flying.iter().chain(std::iter::once(&next)).all(|open| holding.position <= *open));
                 let restored = Hold::restored(&holding, next);
                 for offset in 0..holding.position + 200 {
-                    let counts_as_done = offset < holding.position || restored.was_done(offset);
+                    let counts_as_done = offset < holding.position || restored.was_met(offset);
                     prop_assert_eq!(counts_as_done, done.contains(&offset), "{} after {:?}", offset, step);
                 }
             }

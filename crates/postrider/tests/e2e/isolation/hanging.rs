@@ -20,7 +20,7 @@ partitions = 1
 tiers = ["1s", "2s"]
 [dispatcher]
 max_queued_per_lane = 4
-lane_concurrency = 2
+lane_concurrency = 8
 park_after = "500ms"
 "#;
 

@@ -20,7 +20,7 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
     let good = Hook::create(&tenant, &receiver, "/good", json!({})).await;
     let bad = json!({"event_types": ["order.paid"], "retry": {"delays_seconds": []}});
     let bad = Hook::create(&tenant, &receiver, "/bad", bad).await;
-    receiver.behave("/bad", Behaviour::Always(500));
+    receiver.behave("/bad", Behaviour::Always(400));
     deployment.synced().await;
     for number in 0..EACH {
         for event_type in ["order.created", "order.paid"] {
@@ -64,7 +64,7 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
     assert_eq!(delivery["kind"], "live");
     assert_eq!(delivery["source"]["topic"], deployment.topics.events());
     let [attempt] = &run["attempts"].as_array().unwrap()[..] else { panic!("{run:#}") };
-    assert_eq!((&attempt["number"], &attempt["status"]), (&json!(1), &json!(500)));
+    assert_eq!((&attempt["number"], &attempt["status"]), (&json!(1), &json!(400)));
     assert_eq!(attempt["error"], "http_server_error");
     assert!(attempt["duration_ms"].as_f64().unwrap() > 0.0);
 
