@@ -92,7 +92,7 @@ pub async fn run(options: &RawOptions) -> anyhow::Result<()> {
     }
     #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
     let count = options.count as f64;
-    let cpu = (cpu_time(pid) - cpu_before).as_secs_f64() / count;
+    let cpu = cpu_time(pid).saturating_sub(cpu_before).as_secs_f64() / count;
     println!("{}", json!({"per_second": count / begun.elapsed().as_secs_f64(), "cpu_seconds": cpu}));
     Ok(())
 }

@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_sends_the_key_and_json_and_gives_the_status() {
-        let receiver = Receiver::start().await.unwrap();
+        let receiver = Receiver::start().unwrap();
         receiver.behave("/v1/things", Behaviour::Always(409));
         let api = ApiClient::new(&receiver.url("/"), "first").with_key("second");
         let (status, body) = api.post("/v1/things", &json!({"name": "a"})).await.unwrap();

@@ -83,17 +83,17 @@ pub struct Receiver {
 
 impl Receiver {
     /// Starts a receiver that speaks plain HTTP.
-    pub async fn start() -> anyhow::Result<Self> {
-        Self::start_at(Ipv4Addr::LOCALHOST).await
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST)
     }
 
     /// The same at another address of the loopback interface (127.0.0.0/8): another host, to its clients.
-    pub async fn start_at(address: Ipv4Addr) -> anyhow::Result<Self> {
+    pub fn start_at(address: Ipv4Addr) -> anyhow::Result<Self> {
         Self::bind(None, "http", address, &address.to_string())
     }
 
     /// Starts a receiver that speaks TLS, with a certificate for `localhost`, 127.0.0.1 and `names`.
-    pub async fn start_tls(ca: &TestCa, names: &[&str]) -> anyhow::Result<Self> {
+    pub fn start_tls(ca: &TestCa, names: &[&str]) -> anyhow::Result<Self> {
         let acceptor = TlsAcceptor::from(ca.server_config(names)?);
         Self::bind(Some(acceptor), "https", Ipv4Addr::LOCALHOST, "localhost")
     }

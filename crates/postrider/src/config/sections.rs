@@ -309,7 +309,7 @@ impl Default for DispatcherSection {
 
 impl Default for DedupeSection {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), max_ids: count(100_000) }
+        Self { window: Duration::from_mins(10), max_ids: count(100_000) }
     }
 }
 

@@ -56,7 +56,7 @@ pub async fn run(options: &DemoOptions) -> anyhow::Result<bool> {
 
 async fn demonstrate(dev: &mut DevProcess, plant: bool) -> anyhow::Result<(Receiver, bool)> {
     let info = dev.info().clone();
-    let receiver = Receiver::start().await?;
+    let receiver = Receiver::start()?;
     let api = ApiClient::new(&info.api, &info.tenant_key);
     println!("Creating endpoints through the API");
     let created = create_endpoints(&api, &receiver).await?;

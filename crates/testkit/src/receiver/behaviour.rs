@@ -111,7 +111,7 @@ impl Answer {
     }
 }
 
-/// A number that looks random beside its neighbours' (MurmurHash3's finalizer), and is the same in each run.
+/// A number that looks random beside its neighbours' (`MurmurHash3`'s finalizer), and is the same in each run.
 fn scattered(number: u32) -> u32 {
     let number = (number ^ (number >> 16)).wrapping_mul(0x85eb_ca6b);
     let number = (number ^ (number >> 13)).wrapping_mul(0xc2b2_ae35);

@@ -88,7 +88,9 @@ async fn accept(listener: TcpListener, nonsense: Nonsense, counters: Arc<Counter
 }
 
 async fn answer(mut stream: TcpStream, nonsense: Nonsense, counters: &Counters) -> std::io::Result<()> {
-    stream.read(&mut [0; CHUNK_BYTES]).await?;
+    if stream.read(&mut vec![0; CHUNK_BYTES]).await? == 0 {
+        return Ok(()); // it asked nothing
+    }
     let (once, again): (&[u8], Vec<u8>) = match nonsense {
         Nonsense::Garbage => (b"\x16\x03\x01 not HTTP at all\r\n\r\n\0\0\0", Vec::new()),
         Nonsense::EndlessHeaders => (b"HTTP/1.1 200 OK\r\n", b"x-more: of it\r\n".repeat(1_000)),

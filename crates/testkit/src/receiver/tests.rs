@@ -18,7 +18,7 @@ async fn post(receiver: &Receiver, path: &str) -> reqwest::Result<reqwest::Respo
 
 #[tokio::test]
 async fn a_path_fails_as_often_as_it_was_told_and_records_everything() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.behave("/a", Behaviour::FailTimes(2, 500));
     for expected in [500, 500, 200] {
         assert_eq!(post(&receiver, "/a").await.unwrap().status(), expected);
@@ -32,7 +32,7 @@ async fn a_path_fails_as_often_as_it_was_told_and_records_everything() {
 
 #[tokio::test]
 async fn redirects_and_retry_after_carry_their_headers() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.behave("/r", Behaviour::Redirect("/elsewhere".into()));
     let answer = post(&receiver, "/r").await.unwrap();
     assert_eq!((answer.status().as_u16(), &answer.headers()["location"]), (302, &"/elsewhere".parse().unwrap()));
@@ -44,7 +44,7 @@ async fn redirects_and_retry_after_carry_their_headers() {
 
 #[tokio::test]
 async fn a_reset_is_a_reset_and_a_hang_is_recorded() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.behave("/reset", Behaviour::Reset);
     let error = post(&receiver, "/reset").await.unwrap_err();
     assert!(format!("{error:?}").contains("ConnectionReset"), "{error:?}");
@@ -57,7 +57,7 @@ async fn a_reset_is_a_reset_and_a_hang_is_recorded() {
 
 #[tokio::test]
 async fn bodies_can_be_huge_and_endless() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.behave("/huge", Behaviour::HugeBody);
     let answer = post(&receiver, "/huge").await.unwrap();
     assert_eq!(answer.bytes().await.unwrap().len(), 64 << 20);
@@ -70,7 +70,7 @@ async fn bodies_can_be_huge_and_endless() {
 
 #[tokio::test]
 async fn signatures_are_checked_and_bad_ones_counted() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.verify("/s", SECRET).unwrap();
     let seconds = serve::now().as_seconds();
     let signature = standardwebhooks::Webhook::new(SECRET).unwrap().sign("msg_1", seconds, b"{}").unwrap();
@@ -87,7 +87,7 @@ async fn signatures_are_checked_and_bad_ones_counted() {
 #[tokio::test]
 async fn tls_is_proved_by_the_authority_and_speaks_http_2() {
     let ca = TestCa::generate().unwrap();
-    let receiver = Receiver::start_tls(&ca, &["hooks.example.test"]).await.unwrap();
+    let receiver = Receiver::start_tls(&ca, &["hooks.example.test"]).unwrap();
     assert!(client().get(receiver.url("/t")).send().await.is_err(), "an unknown authority must be refused");
     let root = reqwest::Certificate::from_pem(ca.ca_pem().as_bytes()).unwrap();
     let trusting = reqwest::Client::builder()
@@ -105,7 +105,7 @@ async fn tls_is_proved_by_the_authority_and_speaks_http_2() {
 #[tokio::test]
 async fn behind_a_blackhole_neither_old_nor_new_connections_get_an_answer() {
     const SOON: Duration = Duration::from_millis(500);
-    let receiver = Receiver::start_at([127, 0, 3, 1].into()).await.unwrap();
+    let receiver = Receiver::start_at([127, 0, 3, 1].into()).unwrap();
     let kept = client();
     let ask = async |client: &reqwest::Client| client.post(receiver.url("/b")).timeout(SOON).send().await;
     assert_eq!(ask(&kept).await.unwrap().status(), 200);
@@ -123,7 +123,7 @@ async fn behind_a_blackhole_neither_old_nor_new_connections_get_an_answer() {
 
 #[tokio::test]
 async fn it_can_refuse_connections_and_come_back_at_the_same_address() {
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     let client = client();
     let ask = async || client.post(receiver.url("/c")).send().await;
     assert_eq!(ask().await.unwrap().status(), 200);
@@ -139,7 +139,7 @@ async fn it_can_refuse_connections_and_come_back_at_the_same_address() {
 #[tokio::test]
 async fn requests_are_cheap() {
     const REQUESTS: usize = 2_000;
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     let (client, url) = (client(), receiver.url("/fast"));
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();

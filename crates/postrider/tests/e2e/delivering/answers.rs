@@ -36,7 +36,7 @@ async fn each_misbehaviour_has_its_class(context: Context) {
     let tenant = deployment.tenant().await;
     let receiver = deployment.receiver().await;
     // A receiver whose certificate nobody vouches for, and a port where nobody listens.
-    let stranger = Receiver::start_tls(&TestCa::generate().unwrap(), &[]).await.unwrap();
+    let stranger = Receiver::start_tls(&TestCa::generate().unwrap(), &[]).unwrap();
     let closed = {
         let receiver = deployment.receiver().await;
         receiver.url("/")

@@ -39,7 +39,7 @@ async fn it_starts_with_nothing_else_delivers_an_event_and_stops(_: Context) {
     assert_eq!(tenants.0, StatusCode::OK);
 
     // Plain HTTP on this machine is allowed here.
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     receiver.behave("/orders", Behaviour::FailTimes(1, 503));
     let retry = json!({"retry": {"delays_seconds": [1]}});
     let hook = Hook::create(&tenant, &receiver, "/orders", retry).await;

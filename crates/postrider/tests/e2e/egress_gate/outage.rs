@@ -35,7 +35,7 @@ impl Hosts {
     async fn start(tenant: &Tenant) -> Self {
         let mut receivers = Vec::new();
         for host in 1..=HOSTS {
-            let receiver = Receiver::start_at(Ipv4Addr::new(127, 0, 7, host)).await.unwrap();
+            let receiver = Receiver::start_at(Ipv4Addr::new(127, 0, 7, host)).unwrap();
             let once = json!({"timeout_ms": 1_000, "retry": {"delays_seconds": []}});
             Hook::create(tenant, &receiver, "/hook", once).await;
             receivers.push(receiver);

@@ -40,7 +40,7 @@ fn bound() -> usize {
 async fn five_kills_at_500_a_second_lose_nothing_and_repeat_no_more_than_computed(context: Context) {
     let mut deployment = Deployment::with(&context, "kills", "[egress]\nallow_http = true").await;
     let tenant = deployment.tenant().await;
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     Hook::create(&tenant, &receiver, "/orders", json!({})).await;
     receiver.behave("/orders", Behaviour::Slow(ANSWER));
     deployment.synced().await;

@@ -43,7 +43,7 @@ impl Down {
     async fn start(context: &Context, name: &str) -> Self {
         let deployment = Deployment::with(context, name, CONFIGURATION).await;
         let tenant = deployment.tenant().await;
-        let receiver = Receiver::start().await.unwrap();
+        let receiver = Receiver::start().unwrap();
         Hook::create(&tenant, &receiver, "/down", json!({"timeout_ms": 2_000})).await;
         deployment.synced().await;
         let idle_bytes = deployment.resident_bytes();

@@ -26,7 +26,7 @@ impl Ordered {
     async fn start(context: &Context, name: &str, keys: usize) -> Self {
         let deployment = Deployment::with(context, name, "[egress]\nallow_http = true").await;
         let tenant = deployment.tenant().await;
-        let receiver = Receiver::start().await.unwrap();
+        let receiver = Receiver::start().unwrap();
         // Enough tries that none is exhausted.
         let ordered = json!({"ordering": {"on_exhausted": "block"}, "retry": {"delays_seconds": [1, 1, 1, 1, 1, 1]}});
         Hook::create(&tenant, &receiver, "/ordered", ordered).await;

@@ -9,6 +9,6 @@ pub async fn replay(deployment: &Deployment, arguments: &[&str]) -> (i32, Value)
     let arguments: Vec<&str> = ["replay"].iter().chain(arguments).chain(&["--output", "json"]).copied().collect();
     let finished = postrider(&arguments, Some(&deployment.settings.to_text()), &[]).await;
     let last = finished.stdout.lines().last();
-    let last = last.map(|line| serde_json::from_str(line).unwrap()).unwrap_or_else(|| panic!("{finished:?}"));
+    let last = last.map_or_else(|| panic!("{finished:?}"), |line| serde_json::from_str(line).unwrap());
     (finished.code, last)
 }

@@ -26,7 +26,7 @@ async fn a_debug_build_holds_500_deliveries_a_second(context: Context) {
     // Without TLS: in a debug build, both of its ends would cost more than everything else.
     let deployment = Deployment::with(&context, "speed", "[egress]\nallow_http = true").await;
     let tenant = deployment.tenant().await;
-    let receiver = Receiver::start().await.unwrap();
+    let receiver = Receiver::start().unwrap();
     let mut hooks = Vec::new();
     for number in 0..ENDPOINTS {
         let only = json!({"event_types": [format!("order.{number}")]});

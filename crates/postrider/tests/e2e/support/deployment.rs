@@ -224,7 +224,7 @@ impl Deployment {
 
     /// The same, with a certificate for these names too.
     pub async fn receiver_named(&self, names: &[&str]) -> Receiver {
-        Receiver::start_tls(self.context.environment.ca().await, names).await.unwrap()
+        Receiver::start_tls(self.context.environment.ca().await, names).unwrap()
     }
 
     /// Writes a record, as a user's service would, and waits for its acknowledgement.
