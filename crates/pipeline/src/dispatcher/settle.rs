@@ -5,9 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
 use postrider_domain::{
-    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, ErrorClass, SourceCoordinates, Timestamp,
+    DeliveryEvent, DeliveryEventBody, ErrorClass, SourceCoordinates, Timestamp,
     delivery_event::{DeadLetter, DeadLettered, Held, HeldRange, HoldReason},
     tier::{Tier, Tiers},
 };
@@ -17,7 +16,7 @@ use super::{
     job::{Job, Origin},
     verdict::HandOff,
 };
-use crate::outgoing;
+use crate::{burial::Burial, outgoing};
 
 /// What of a process' deliveries may be sent and not acknowledged: past it no lane starts anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +30,7 @@ pub(super) struct DoubtLimits {
 pub(super) struct Settler<S> {
     sink: S,
     layout: Layout,
+    burial: Burial<S>,
     topics: Arc<Names>,
     in_doubt: Arc<InDoubt>,
 }
@@ -39,7 +39,6 @@ pub(super) struct Settler<S> {
 struct Names {
     tiers: Vec<(Tier, Arc<str>)>,
     delivery_events: Arc<str>,
-    dlq: Arc<str>,
     held: Arc<str>,
     rejected: Arc<str>,
 }
@@ -75,15 +74,15 @@ impl Drop for Doubt {
 
 impl<S: Sink> Settler<S> {
     pub(super) fn new(sink: S, layout: Layout, topics: &Topics, tiers: &Tiers, limits: DoubtLimits) -> Self {
+        let burial = Burial::new(sink.clone(), layout.clone(), topics);
         let topics = Names {
             tiers: tiers.iter().map(|tier| (tier.clone(), topics.retry(tier).into())).collect(),
             delivery_events: topics.delivery_events().into(),
-            dlq: topics.dlq().into(),
             held: topics.held().into(),
             rejected: topics.rejected().into(),
         };
         let in_doubt = InDoubt { limits, deliveries: AtomicUsize::new(0), bytes: AtomicUsize::new(0) };
-        Self { sink, layout, topics: Arc::new(topics), in_doubt: Arc::new(in_doubt) }
+        Self { sink, layout, burial, topics: Arc::new(topics), in_doubt: Arc::new(in_doubt) }
     }
 
     /// Whether more may be sent. Half of the bound stops it: the other half is for what is in flight by then.
@@ -141,11 +140,13 @@ impl<S: Sink> Settler<S> {
                 let topic = known.expect("the tiers that decide are the tiers that exist").1.clone();
                 let partition = self.layout.partition(&topic, job.delivery.endpoint.as_str());
                 match self.sink.send(job.forward(topic, partition, &routing)).await {
-                    Err(ProduceError::TooLarge { reason, .. }) => self.bury_too_large(job, reason).await,
+                    Err(ProduceError::TooLarge { reason, .. }) => {
+                        self.burial.too_large(job.delivery.clone(), &job.routing, reason).await
+                    }
                     other => other.map(drop),
                 }
             }
-            HandOff::DeadLetter(letter) => self.bury(&letter).await,
+            HandOff::DeadLetter(letter) => self.burial.letter(&letter).await,
         }
     }
 
@@ -162,7 +163,7 @@ impl<S: Sink> Settler<S> {
         let appended = match self.sink.send(record).await {
             Ok(ack) => Some(ack.offset),
             Err(ProduceError::TooLarge { reason, .. }) => {
-                self.bury_too_large(&job, reason).await?;
+                self.burial.too_large(job.delivery.clone(), &job.routing, reason).await?;
                 None
             }
             Err(error) => return Err(error),
@@ -189,54 +190,15 @@ impl<S: Sink> Settler<S> {
         self.sink.send(record).await.map(drop)
     }
 
-    /// Gives a delivery up without an attempt: its dead letter and its event are written.
-    pub(super) async fn give_up(&self, job: Job, error: ErrorClass) -> Result<Option<i64>, ProduceError> {
-        let letter = untried(&job, error, None, self.now());
-        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: None });
+    /// Gives up a delivery that was never sent: its dead letter and its event are written.
+    pub(super) async fn give_up(&self, job: Job, error: ErrorClass, why: &str) -> Result<Option<i64>, ProduceError> {
+        let letter = DeadLetter::before_attempt(job.delivery.clone(), &job.routing, error, why.to_owned(), self.now());
+        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(why.to_owned()) });
         self.conclude(job, body, HandOff::DeadLetter(Box::new(letter))).await
-    }
-
-    /// The dead letter of a delivery whose record no topic takes, and its event.
-    async fn bury_too_large(&self, job: &Job, reason: String) -> Result<(), ProduceError> {
-        let error = ErrorClass::PayloadTooLarge;
-        let mut letter = untried(job, error, Some(reason.clone()), self.now());
-        letter.delivery.body = Bytes::new();
-        let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(reason) });
-        tokio::try_join!(self.bury(&letter), self.log(job, body)).map(drop)
-    }
-
-    /// Writes to the dead-letter queue; without the body, if the record is too large with it.
-    async fn bury(&self, letter: &DeadLetter) -> Result<(), ProduceError> {
-        metrics::counter!("postrider_dead_letters_total", "error" => letter.error.as_str()).increment(1);
-        match self.sink.send(outgoing::dead_letter(&self.layout, &self.topics.dlq, letter)).await {
-            Err(ProduceError::TooLarge { .. }) => {
-                let mut bodyless = letter.clone();
-                bodyless.delivery.body = Bytes::new();
-                self.sink.send(outgoing::dead_letter(&self.layout, &self.topics.dlq, &bodyless)).await.map(drop)
-            }
-            other => other.map(drop),
-        }
     }
 
     /// Writes a record that can't be understood to the rejected topic.
     pub(super) async fn reject(&self, record: &Record, message: &str) -> Result<(), ProduceError> {
         reject(&self.sink, &self.topics.rejected, record, RejectReason::Corrupt, message).await
-    }
-}
-
-/// The dead letter of a delivery that is given up before its next attempt.
-fn untried(job: &Job, error: ErrorClass, error_message: Option<String>, at: Timestamp) -> DeadLetter {
-    let attempts = job.routing.attempt.get() - Attempt::FIRST.get();
-    DeadLetter {
-        delivery: Delivery { ..job.delivery.clone() },
-        attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-        error,
-        error_message,
-        last_status: None,
-        response_excerpt: None,
-        matched_at: job.routing.matched_at,
-        first_attempt_at: job.routing.first_attempt_at,
-        at,
-        traceparent: job.routing.traceparent.clone(),
     }
 }

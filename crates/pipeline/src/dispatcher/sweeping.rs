@@ -221,7 +221,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn expire(&mut self, job: Job, key: Option<String>) {
         let (settler, id) = (self.shared.settler.clone(), job.delivery.endpoint.clone());
         self.tasks.spawn(async move {
-            let offset = settler.give_up(job, ErrorClass::HeldExpired).await?;
+            let offset = settler.give_up(job, ErrorClass::HeldExpired, "it was held for 28 days").await?;
             Ok(Done::Concluded(id, key, offset))
         });
     }

@@ -88,7 +88,8 @@ impl Known {
                 // Only a record that says nothing of its writer leaves the tenant open.
                 let tenant = tenant.unwrap_or_else(|| TenantId::from_trusted(""));
                 let state = state.unwrap_or_else(|| EndpointState::new(endpoint.clone(), tenant, term));
-                let holding = Holding { position: held_from, done: Vec::new(), whole: false, blocked: Vec::new() };
+                // Of an ordered endpoint nobody knows which keys wait there: all of it does.
+                let holding = Holding { position: held_from, done: Vec::new(), whole: true, blocked: Vec::new() };
                 Some(EndpointState { holding: Some(holding), ..state })
             } else {
                 state
@@ -178,7 +179,7 @@ mod tests {
             let state = &states[&endpoint()];
             assert_eq!((state.failing.failures, state.disabled.is_some()), (5, true));
             let holding = state.holding.clone().unwrap();
-            assert_eq!((holding.position, holding.done, holding.whole, holding.blocked), (70, vec![], false, vec![]));
+            assert_eq!((holding.position, holding.done, holding.whole, holding.blocked), (70, vec![], true, vec![]));
         }
     }
 
