@@ -1,9 +1,9 @@
 //! Table `endpoints`.
 
-use postrider_domain::{EndpointId, TenantId, Timestamp, retry::RetryPolicy, seal::Sealed};
+use postrider_domain::{EndpointId, TenantId, Timestamp, endpoint::EndpointSettings, retry::RetryPolicy, seal::Sealed};
 use sqlx::{Error, PgConnection, types::Json};
 
-use crate::undecodable;
+use crate::{json_text, undecodable};
 
 /// An endpoint's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +22,14 @@ pub struct EndpointRow {
     pub origin: String,
     /// Whether deliveries are sent.
     pub enabled: bool,
-    /// Counts enablings and changes of the URL.
+    /// Counts enablings, resumptions and changes of the URL.
     pub enabled_version: i64,
     /// Deadline of one attempt, milliseconds.
     pub timeout_ms: u32,
     /// What happens after a failed attempt.
     pub retry: RetryPolicy,
+    /// Everything that has a default.
+    pub settings: EndpointSettings,
     /// Counts its changes.
     pub version: i64,
     /// When it was made.
@@ -48,6 +50,7 @@ struct Record {
     enabled_version: i64,
     timeout_ms: i32,
     retry: Json<RetryPolicy>,
+    settings: Json<EndpointSettings>,
     version: i64,
     created_at: chrono::DateTime<chrono::Utc>,
     updated_at: chrono::DateTime<chrono::Utc>,
@@ -68,6 +71,7 @@ impl TryFrom<Record> for EndpointRow {
             enabled_version: record.enabled_version,
             timeout_ms: record.timeout_ms.unsigned_abs(),
             retry: record.retry.0,
+            settings: record.settings.0,
             version: record.version,
             created_at: Timestamp::from_datetime(record.created_at),
             updated_at: Timestamp::from_datetime(record.updated_at),
@@ -79,8 +83,8 @@ impl TryFrom<Record> for EndpointRow {
 pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRow) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO endpoints (id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
-             timeout_ms, retry, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             timeout_ms, retry, settings, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json, $12, $13, $14)",
         new.id.as_str(),
         tenant.as_str(),
         new.name,
@@ -91,6 +95,7 @@ pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRo
         new.enabled_version,
         timeout_column(new.timeout_ms),
         Json(&new.retry) as _,
+        json_text(&new.settings),
         new.version,
         new.created_at.to_datetime(),
         new.updated_at.to_datetime(),
@@ -105,7 +110,8 @@ pub async fn get(conn: &mut PgConnection, tenant: &TenantId, id: &EndpointId) ->
     sqlx::query_as!(
         Record,
         r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
+               created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND id = $2"#,
         tenant.as_str(),
         id.as_str(),
@@ -125,7 +131,8 @@ pub async fn get_for_update(
     sqlx::query_as!(
         Record,
         r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
+               created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND id = $2 FOR UPDATE"#,
         tenant.as_str(),
         id.as_str(),
@@ -146,7 +153,8 @@ pub async fn list(
     sqlx::query_as!(
         Record,
         r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", version, created_at, updated_at
+               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
+               created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND ($2::text IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
         tenant.as_str(),
         after.map(EndpointId::as_str),
@@ -163,7 +171,7 @@ pub async fn list(
 pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &EndpointRow) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE endpoints SET name = $3, description = $4, url_sealed = $5, url_origin = $6, enabled = $7,
-             enabled_version = $8, timeout_ms = $9, retry = $10, version = $11, updated_at = $12
+             enabled_version = $8, timeout_ms = $9, retry = $10, settings = $11::text::json, version = $12, updated_at = $13
          WHERE tenant_id = $1 AND id = $2",
         tenant.as_str(),
         changed.id.as_str(),
@@ -175,6 +183,7 @@ pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &Endpoi
         changed.enabled_version,
         timeout_column(changed.timeout_ms),
         Json(&changed.retry) as _,
+        json_text(&changed.settings),
         changed.version,
         changed.updated_at.to_datetime(),
     )

@@ -1,11 +1,15 @@
 //! What requests and answers about endpoints look like.
 
-use poem_openapi::{Object, types::Example};
+use poem_openapi::{
+    Object,
+    types::{Example, MaybeUndefined},
+};
 use postrider_domain::{Timestamp, retry::RetryPolicy, seal::KeyRing};
 use postrider_postgres::endpoints::EndpointRow;
 use serde::Deserialize;
 
 use super::{
+    endpoint_settings::{OrderingJson, RateLimitJson, Settings, SettingsInput},
     problem::Problem,
     schema::{FilterJson, RetryJson, Time},
     state::ApiState,
@@ -52,6 +56,10 @@ pub(super) struct EndpointInput {
     timeout_ms: u32,
     /// When failed deliveries are tried again; the schedule `standard` if not given.
     retry: Option<RetryJson>,
+    /// How many deliveries it takes; as many as it answers if not given.
+    rate_limit: Option<RateLimitJson>,
+    /// Makes it ordered, by the events' ordering key; in any order if not given.
+    ordering: Option<OrderingJson>,
 }
 
 fn enabled_by_default() -> bool {
@@ -95,6 +103,12 @@ pub(super) struct EndpointPatchInput {
     timeout_ms: Option<u32>,
     /// When failed deliveries are tried again.
     retry: Option<RetryJson>,
+    /// How many deliveries it takes; null lifts the limit.
+    #[serde(default)]
+    rate_limit: MaybeUndefined<RateLimitJson>,
+    /// Makes it ordered, by the events' ordering key; null ends that.
+    #[serde(default)]
+    ordering: MaybeUndefined<OrderingJson>,
 }
 
 /// Where events are delivered.
@@ -115,6 +129,9 @@ pub(super) struct Endpoint {
     timeout_ms: u32,
     /// When failed deliveries are tried again.
     retry: RetryJson,
+    /// Everything that has a default.
+    #[oai(flatten)]
+    settings: Settings,
     /// When it was made.
     created_at: Time,
     /// When it was last changed.
@@ -145,6 +162,8 @@ impl Example for EndpointInput {
             enabled: true,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             retry: Some(RetryJson(RetryPolicy::default())),
+            rate_limit: None,
+            ordering: None,
         }
     }
 }
@@ -158,6 +177,8 @@ impl Example for EndpointPatchInput {
             enabled: Some(true),
             timeout_ms: Some(10_000),
             retry: None,
+            rate_limit: MaybeUndefined::Undefined,
+            ordering: MaybeUndefined::Undefined,
         }
     }
 }
@@ -172,6 +193,7 @@ impl Example for Endpoint {
             enabled: true,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             retry: RetryJson(RetryPolicy::default()),
+            settings: Settings::example(),
             created_at: Time(Timestamp::from_millis(1_769_860_800_000)),
             updated_at: Time(Timestamp::from_millis(1_769_860_800_000)),
         }
@@ -203,12 +225,17 @@ impl EndpointInput {
             let detail = format!("at most {MAX_PER_ENDPOINT} subscriptions are allowed");
             return Err(Problem::field("/subscriptions", detail));
         }
+        let settings = SettingsInput {
+            rate_limit: MaybeUndefined::from_opt_undefined(self.rate_limit),
+            ordering: MaybeUndefined::from_opt_undefined(self.ordering),
+        };
         Ok(NewEndpoint {
             name: validate::name("/name", &self.name)?,
             description: validate::description("/description", self.description)?,
             enabled: self.enabled,
             timeout_ms: validate::timeout_ms("/timeout_ms", self.timeout_ms)?,
             retry: self.retry.map(|retry| retry.0).unwrap_or_default(),
+            settings: settings.check(),
             subscriptions,
             // Last: it may ask a name server.
             target: validate::url("/url", &self.url, state).await?,
@@ -230,12 +257,14 @@ impl EndpointPatchInput {
     /// Checks every value.
     pub(super) async fn check(self, state: &ApiState) -> Result<EndpointPatch, Problem> {
         let timeout_ms = self.timeout_ms.map(|value| validate::timeout_ms("/timeout_ms", value)).transpose()?;
+        let settings = SettingsInput { rate_limit: self.rate_limit, ordering: self.ordering };
         Ok(EndpointPatch {
             name: self.name.map(|name| validate::name("/name", &name)).transpose()?,
             description: self.description.map(|text| validate::description("/description", text)).transpose()?,
             enabled: self.enabled,
             timeout_ms,
             retry: self.retry.map(|retry| retry.0),
+            settings: settings.check(),
             target: match self.url {
                 Some(url) => Some(validate::url("/url", &url, state).await?),
                 None => None,
@@ -256,6 +285,7 @@ impl Endpoint {
             enabled: row.enabled,
             timeout_ms: row.timeout_ms,
             retry: RetryJson(row.retry),
+            settings: (&row.settings).into(),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         })

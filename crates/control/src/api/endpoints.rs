@@ -11,6 +11,7 @@ use postrider_postgres::endpoints;
 use super::{
     access::Authenticated,
     body::Body,
+    endpoint_settings::ResumeInput,
     endpoint_types::{CreatedEndpoint, Endpoint, EndpointInput, EndpointPatchInput},
     openapi::Tag,
     pagination::{Page, PageRequest},
@@ -116,6 +117,49 @@ impl Endpoints {
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now());
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
+            .await
+            .map_err(|error| validate::not_managed(error, &id))?;
+        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+    }
+
+    /// Pause an endpoint
+    ///
+    /// Scope `endpoints:write`. What comes for it is held until it is resumed; what is being sent when this is seen,
+    /// within about a second, is sent.
+    #[oai(path = "/endpoints/:id/pause", method = "post", operation_id = "pauseEndpoint")]
+    async fn pause(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The endpoint's id.
+        id: Path<String>,
+    ) -> Result<Found<Endpoint>, ReadProblem> {
+        let tenant = auth.tenant(Scope::EndpointsWrite)?;
+        let actor = auth.0.actor();
+        let row = manage::endpoints::pause(Edit::new(state, &actor, clock::now()), tenant, &parse_id(&id)?)
+            .await
+            .map_err(|error| validate::not_managed(error, &id))?;
+        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+    }
+
+    /// Resume an endpoint
+    ///
+    /// Scope `endpoints:write`. What was held is sent beside what comes, or skipped. It also ends what made
+    /// Postrider stop sending: an answer 410, or days of nothing but failures.
+    #[oai(path = "/endpoints/:id/resume", method = "post", operation_id = "resumeEndpoint")]
+    async fn resume(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The endpoint's id.
+        id: Path<String>,
+        body: Body<ResumeInput>,
+    ) -> Result<Found<Endpoint>, WriteProblem> {
+        let tenant = auth.tenant(Scope::EndpointsWrite)?;
+        let endpoint = parse_id(&id)?;
+        let held = body.0.check(state.broker_clock.now())?;
+        let actor = auth.0.actor();
+        let row = manage::endpoints::resume(Edit::new(state, &actor, clock::now()), tenant, &endpoint, held)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
         Ok(Found(Endpoint::of(row, &state.key_ring)?))

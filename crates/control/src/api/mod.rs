@@ -5,6 +5,7 @@ mod api_keys;
 mod body;
 mod deliveries;
 mod delivery_types;
+mod endpoint_settings;
 mod endpoint_types;
 mod endpoints;
 mod events;

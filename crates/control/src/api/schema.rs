@@ -97,6 +97,8 @@ macro_rules! documented_type {
     };
 }
 
+pub(super) use documented_type;
+
 documented_type!(
     Time,
     "string_date-time",

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing};
-use postrider_kafka::Readiness;
+use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::PgPool;
 
 /// How the API is served.
@@ -52,6 +52,8 @@ pub struct ApiState {
     pub resolver: Arc<dyn HostResolver>,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
+    /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
+    pub broker_clock: BrokerClock,
     /// What `/readyz` tells.
     pub readiness: Readiness,
     /// What `/metrics` tells: Prometheus text.

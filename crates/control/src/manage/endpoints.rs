@@ -1,7 +1,7 @@
 //! Changes of endpoints.
 
 use postrider_domain::{
-    ConfigBody, Endpoint, EndpointId, EntityId, EntityKind, SecretId, TenantId,
+    ConfigBody, Endpoint, EndpointId, EntityId, EntityKind, SecretId, TenantId, Timestamp,
     egress::Target,
     endpoint::{EndpointSecret, EndpointSettings, purpose},
     filter::Filter,
@@ -20,7 +20,12 @@ use postrider_postgres::{
 use rand::CryptoRng;
 use serde_json::{Value, json};
 
-use super::{Edit, ManageError, subscriptions::insert as insert_subscription, tenants::deleted_with};
+use super::{
+    Edit, ManageError,
+    endpoint_settings::{self, SettingsPatch},
+    subscriptions::insert as insert_subscription,
+    tenants::deleted_with,
+};
 use crate::audit::{Change, record};
 
 /// An endpoint that is to be made.
@@ -38,6 +43,8 @@ pub struct NewEndpoint {
     pub timeout_ms: u32,
     /// What happens after a failed attempt.
     pub retry: RetryPolicy,
+    /// What is other than the default.
+    pub settings: SettingsPatch,
     /// The subscriptions that it starts with.
     pub subscriptions: Vec<NewSubscription>,
 }
@@ -66,6 +73,17 @@ pub struct EndpointPatch {
     pub timeout_ms: Option<u32>,
     /// What happens after a failed attempt.
     pub retry: Option<RetryPolicy>,
+    /// Everything that has a default.
+    pub settings: SettingsPatch,
+}
+
+/// What becomes of what was held for an endpoint that is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is delivered.
+    Delivered,
+    /// What was matched before this, in broker time, is skipped; the rest is delivered.
+    SkippedBefore(Timestamp),
 }
 
 /// An endpoint just made.
@@ -103,6 +121,7 @@ pub async fn create(
         enabled_version: 1,
         timeout_ms: new.timeout_ms,
         retry: new.retry,
+        settings: new.settings.apply(EndpointSettings::default()),
         version: 1,
         created_at: edit.now,
         updated_at: edit.now,
@@ -137,14 +156,44 @@ pub async fn update(
     patch: EndpointPatch,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<EndpointRow, ManageError> {
+    change(edit, tenant, id, "endpoint.update", |row| patched(edit, row, patch, rng)).await
+}
+
+/// Pauses an endpoint: what comes for it is held until it is resumed.
+pub async fn pause(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<EndpointRow, ManageError> {
+    change(edit, tenant, id, "endpoint.pause", |mut row| {
+        row.settings.paused = true;
+        Ok(row)
+    })
+    .await
+}
+
+/// Resumes an endpoint, and clears an automatic disable that the data plane knows of.
+pub async fn resume(
+    edit: Edit<'_>,
+    tenant: &TenantId,
+    id: &EndpointId,
+    held: Held,
+) -> Result<EndpointRow, ManageError> {
+    change(edit, tenant, id, "endpoint.resume", |row| Ok(resumed(row, held))).await
+}
+
+/// Changes a row, its version one higher, in a transaction.
+async fn change(
+    edit: Edit<'_>,
+    tenant: &TenantId,
+    id: &EndpointId,
+    action: &'static str,
+    change: impl FnOnce(EndpointRow) -> Result<EndpointRow, ManageError>,
+) -> Result<EndpointRow, ManageError> {
     let mut tx = edit.pool.begin().await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
-    let row = patched(edit, before.clone(), patch, rng)?;
+    let row = change(EndpointRow { version: before.version + 1, updated_at: edit.now, ..before.clone() })?;
     endpoints::update(&mut tx, tenant, &row).await?;
     let secrets = secrets::list_current(&mut tx, tenant, id, edit.now).await?;
     let change = Change {
         tenant: Some(tenant),
-        action: "endpoint.update",
+        action,
         entity_id: id.as_str(),
         before: Some(audited(&before)),
         after: Some(audited(&row)),
@@ -195,19 +244,18 @@ async fn delete_subscriptions(
     Ok(())
 }
 
-/// The row after the patch, its version one higher.
+/// The row after the patch.
 fn patched(
     edit: Edit<'_>,
     mut row: EndpointRow,
     patch: EndpointPatch,
     rng: &mut impl CryptoRng,
 ) -> Result<EndpointRow, ManageError> {
-    row.version += 1;
-    row.updated_at = edit.now;
     row.name = patch.name.unwrap_or(row.name);
     row.description = patch.description.unwrap_or(row.description);
     row.timeout_ms = patch.timeout_ms.unwrap_or(row.timeout_ms);
     row.retry = patch.retry.unwrap_or(row.retry);
+    row.settings = patch.settings.apply(row.settings);
     let mut starts_afresh = patch.enabled == Some(true) && !row.enabled;
     row.enabled = patch.enabled.unwrap_or(row.enabled);
     if let Some(target) = patch.target
@@ -222,6 +270,16 @@ fn patched(
         row.enabled_version += 1;
     }
     Ok(row)
+}
+
+/// The row after it was resumed. What was once skipped stays skipped.
+fn resumed(mut row: EndpointRow, held: Held) -> EndpointRow {
+    row.settings.paused = false;
+    if let Held::SkippedBefore(before) = held {
+        row.settings.skip_before = row.settings.skip_before.max(Some(before));
+    }
+    row.enabled_version += 1;
+    row
 }
 
 fn seal(
@@ -248,7 +306,7 @@ fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
         timeout_ms: row.timeout_ms,
         retry: row.retry.clone(),
         secrets,
-        settings: EndpointSettings::default(),
+        settings: row.settings.clone(),
     }))
 }
 
@@ -262,13 +320,13 @@ fn audited(row: &EndpointRow) -> Value {
         "enabled_version": row.enabled_version,
         "timeout_ms": row.timeout_ms,
         "retry": row.retry,
+        "settings": endpoint_settings::audited(&row.settings),
         "version": row.version,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use postrider_domain::Timestamp;
     use rand::{SeedableRng as _, rngs::StdRng};
 
     use super::*;
@@ -289,6 +347,7 @@ mod tests {
             enabled_version: 1,
             timeout_ms: 1_000,
             retry: RetryPolicy::default(),
+            settings: EndpointSettings::default(),
             version: 1,
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,

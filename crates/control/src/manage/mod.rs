@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 mod edit;
+pub mod endpoint_settings;
 pub mod endpoints;
 pub mod subscriptions;
 pub mod tenants;

@@ -39,6 +39,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         egress: parts.egress_policy(),
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
+        broker_clock: kafka.producer.clock().clone(),
         readiness: parts.readiness.clone(),
         metrics: Arc::new(move || metrics.render()),
     };

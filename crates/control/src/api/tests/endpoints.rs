@@ -1,17 +1,7 @@
-use postrider_domain::{ConfigBody, Endpoint};
+use postrider_domain::Endpoint;
 use serde_json::json;
 
 use super::fixture::Fixture;
-
-/// The last endpoint in the outbox, with its entity version.
-async fn published_endpoint(api: &Fixture) -> (i64, Endpoint) {
-    let outbox = api.outbox().await;
-    let last = outbox.into_iter().rev().find_map(|(_, version, body)| match body {
-        ConfigBody::Endpoint(endpoint) => Some((version, *endpoint)),
-        _ => None,
-    });
-    last.expect("an endpoint was published")
-}
 
 #[tokio::test]
 async fn an_endpoint_is_made_with_its_subscriptions_and_a_secret_shown_once() {
@@ -49,7 +39,7 @@ async fn an_endpoint_is_made_with_its_subscriptions_and_a_secret_shown_once() {
     let list = acme.get(&format!("/v1/subscriptions?endpoint_id={}", made.id())).await;
     assert_eq!(list.body["data"].as_array().map(Vec::len), Some(2), "{}", list.text);
 
-    let (version, published) = published_endpoint(&api).await;
+    let (version, published) = api.published_endpoint().await;
     assert_eq!((version, published.enabled_version, published.timeout_ms), (1, 1, 5_000));
     assert_eq!((published.origin.as_str(), published.secrets.len()), ("https://public.example.com", 1));
     assert_eq!(api.outbox().await.len(), 4, "tenant, endpoint, two subscriptions");
@@ -66,17 +56,17 @@ async fn a_patch_changes_what_it_names_and_enabling_or_a_new_url_starts_afresh()
     assert_eq!(renamed.status, 200, "{}", renamed.text);
     assert_eq!((&renamed.body["name"], &renamed.body["url"]), (&json!("renamed"), &made.body["url"]));
     let state = |(version, endpoint): (i64, Endpoint)| (version, endpoint.enabled_version, endpoint.enabled);
-    assert_eq!(state(published_endpoint(&api).await), (2, 1, true));
+    assert_eq!(state(api.published_endpoint().await), (2, 1, true));
 
     assert_eq!(acme.patch(&path, &json!({ "enabled": false })).await.body["enabled"], false);
-    assert_eq!(state(published_endpoint(&api).await), (3, 1, false));
+    assert_eq!(state(api.published_endpoint().await), (3, 1, false));
     acme.patch(&path, &json!({ "enabled": true })).await;
-    assert_eq!(state(published_endpoint(&api).await), (4, 2, true));
+    assert_eq!(state(api.published_endpoint().await), (4, 2, true));
     acme.patch(&path, &json!({ "enabled": true, "url": made.body["url"] })).await;
-    assert_eq!(state(published_endpoint(&api).await), (5, 2, true));
+    assert_eq!(state(api.published_endpoint().await), (5, 2, true));
     let moved = acme.patch(&path, &json!({ "url": "https://public.example.com/other" })).await;
     assert_eq!(moved.body["url"], "https://public.example.com/other");
-    let (version, endpoint) = published_endpoint(&api).await;
+    let (version, endpoint) = api.published_endpoint().await;
     assert_eq!((version, endpoint.enabled_version, endpoint.secrets.len()), (6, 3, 1));
     assert_eq!(endpoint.url.version(), 6);
 }

@@ -14,7 +14,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use poem::{Endpoint, EndpointExt as _, Request, Response, endpoint::BoxEndpoint, http::Method};
 use postrider_domain::{ConfigBody, egress::EgressPolicy, seal::KeyRing};
-use postrider_kafka::Readiness;
+use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::{PgPool, connect, local::LocalPostgres, migrate, outbox};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
@@ -71,6 +71,7 @@ pub struct Fixture {
     app: BoxEndpoint<'static, Response>,
     pub pool: PgPool,
     pub publisher: Arc<FakePublisher>,
+    pub broker_clock: BrokerClock,
     pub readiness: Readiness,
     pub operator_key: String,
 }
@@ -121,6 +122,7 @@ impl Fixture {
 
         let publisher = Arc::new(FakePublisher::default());
         let readiness = Readiness::new();
+        let broker_clock = BrokerClock::new(true);
         let state = ApiState {
             pool: pool.clone(),
             key_ring,
@@ -130,13 +132,14 @@ impl Fixture {
                 ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
             ]))),
             publisher: publisher.clone(),
+            broker_clock: broker_clock.clone(),
             readiness: readiness.clone(),
             metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
         };
         let config =
             ApiConfig { publish_timeout: Duration::from_millis(200), max_body_bytes: 2 << 20, ..ApiConfig::default() };
         let app = app(config, state).map_to_response().boxed();
-        Self { app, pool, publisher, readiness, operator_key: operator_key.to_string() }
+        Self { app, pool, publisher, broker_clock, readiness, operator_key: operator_key.to_string() }
     }
 
     /// Sends any request.
@@ -191,6 +194,15 @@ impl Fixture {
         let mut conn = self.pool.acquire().await.expect("a connection");
         let rows = outbox::first(&mut conn, 1_000).await.expect("the outbox is read");
         rows.into_iter().map(|row| (row.entity.to_string(), row.entity_version, row.body)).collect()
+    }
+
+    /// The last endpoint in the outbox, with its entity version.
+    pub async fn published_endpoint(&self) -> (i64, postrider_domain::Endpoint) {
+        let last = self.outbox().await.into_iter().rev().find_map(|(_, version, body)| match body {
+            ConfigBody::Endpoint(endpoint) => Some((version, *endpoint)),
+            _ => None,
+        });
+        last.expect("an endpoint was published")
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod deliveries;
 mod endpoints;
 mod fixture;
+mod holding;
 mod input;
 mod publishing;
 mod tenants;
