@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The id of the API key, or `cli`.
+    /// The id of the API key, `cli`, or `postrider`.
     pub id: String,
     /// Where the request came from.
     pub remote_addr: Option<IpAddr>,
@@ -22,6 +22,11 @@ impl Actor {
     /// A command that is run beside the database.
     pub fn cli() -> Self {
         Self { id: "cli".to_owned(), remote_addr: None }
+    }
+
+    /// Postrider itself.
+    pub fn postrider() -> Self {
+        Self { id: "postrider".to_owned(), remote_addr: None }
     }
 }
 

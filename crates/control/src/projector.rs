@@ -1,13 +1,16 @@
-//! Projector: writes what happened to deliveries into the log.
+//! Projector: writes what happened to deliveries into the log, and which endpoints were disabled into their rows.
 //!
-//! Reads:        postrider.delivery-events   (key: message id)
-//! Writes:       the delivery log in Postgres; postrider.rejected (what can't be decoded)
+//! Reads:        postrider.delivery-events   (key: message id; endpoint id of a range)
+//!               postrider.endpoint-state    (key: endpoint id)
+//! Writes:       the delivery log in Postgres; endpoints, with outbox and audit; postrider.rejected (what can't be
+//!               decoded)
 //! Commits when: the rows are: its offsets are in Postgres and move by compare-and-set in their transaction
 //! On failure:   tries again and reports unready; the poll thread goes on, nothing is skipped
 //!
 //! Writing a record twice changes nothing (an attempt is identified by its record's coordinates, a row only moves
 //! forward), so what matters is that none is left out.
 
+mod batch;
 mod health;
 mod partition;
 mod positions;
@@ -57,7 +60,7 @@ pub enum ProjectorError {
     Task(#[from] JoinError),
 }
 
-/// Writes `postrider.delivery-events` into Postgres.
+/// Writes `postrider.delivery-events` and what `postrider.endpoint-state` says of disabled endpoints into Postgres.
 #[derive(Debug)]
 pub struct Projector {
     kafka: KafkaConfig,
@@ -72,6 +75,7 @@ struct Shared {
     codec: Codec,
     producer: Producer,
     rejected_topic: String,
+    state_topic: String,
     health: Health,
 }
 
@@ -85,14 +89,15 @@ impl Projector {
         producer: Producer,
         readiness: ReadinessHandle,
     ) -> Self {
-        let rejected_topic = topics.rejected();
-        let shared = Shared { pool, codec, producer, rejected_topic, health: Health::new(readiness) };
+        let (rejected_topic, state_topic) = (topics.rejected(), topics.endpoint_state());
+        let shared = Shared { pool, codec, producer, rejected_topic, state_topic, health: Health::new(readiness) };
         Self { kafka, topics, shared: Arc::new(shared) }
     }
 
     /// Works until `shutdown`. Each partition has a task, so that none waits for another.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ProjectorError> {
-        let mut config = StageConfig::new(self.topics.group("projector"), vec![self.topics.delivery_events()]);
+        let topics = vec![self.topics.delivery_events(), self.topics.endpoint_state()];
+        let mut config = StageConfig::new(self.topics.group("projector"), topics);
         config.positions = Positions::External(Arc::new(LogPositions(self.shared.clone())));
         let mut consumer =
             StageConsumer::start(&self.kafka, config, shutdown.clone()).map_err(ProjectorError::Consumer)?;

@@ -1,5 +1,7 @@
 //! What the owner of an endpoint's partition remembers of it: the records of `postrider.endpoint-state`.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Attempt, EndpointId, TenantId, Timestamp, breaker::BreakerSnapshot, failing::FailureRecord};
@@ -42,6 +44,30 @@ pub enum DisableReason {
     Gone,
     /// It has failed for days without a success.
     Failing,
+}
+
+impl DisableReason {
+    /// Its stable name, as stored and as in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+/// A text that names no reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not why an endpoint was disabled: expected gone or failing")]
+pub struct UnknownDisableReason(String);
+
+impl FromStr for DisableReason {
+    type Err = UnknownDisableReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDisableReason> {
+        let found = [Self::Gone, Self::Failing].into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| UnknownDisableReason(text.to_owned()))
+    }
 }
 
 /// What of `postrider.held` is an endpoint's and not done.

@@ -15,7 +15,7 @@ pub struct AuditRecord<'a> {
     pub at: Timestamp,
     /// Whose entity; none for what belongs to no tenant.
     pub tenant: Option<&'a TenantId>,
-    /// The id of the API key, or `cli`.
+    /// The id of the API key, `cli`, or `postrider`.
     pub actor: &'a str,
     /// What was done, as `endpoint.update`.
     pub action: &'a str,

@@ -1,9 +1,11 @@
 //! The log of deliveries: what happened to each, as the projector read it from `postrider.delivery-events`.
 
+mod held;
 mod read;
 mod row;
 mod write;
 
+pub use held::{end_late, end_ranges, forget_ranges, lock_out_deliveries, lock_out_ranges};
 pub use read::{DeliveryFilter, DeliveryKey, attempts_of, list, runs_of};
-pub use row::{AttemptRow, DeliveryRow, DeliveryStatus, UnknownStatus};
+pub use row::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus};
 pub use write::{insert_attempts, upsert_deliveries};

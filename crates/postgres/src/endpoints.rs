@@ -1,6 +1,9 @@
 //! Table `endpoints`.
 
-use postrider_domain::{EndpointId, TenantId, Timestamp, endpoint::EndpointSettings, retry::RetryPolicy, seal::Sealed};
+use postrider_domain::{
+    EndpointId, TenantId, Timestamp, endpoint::EndpointSettings, endpoint_state::DisableReason, retry::RetryPolicy,
+    seal::Sealed,
+};
 use sqlx::{Error, PgConnection, types::Json};
 
 use crate::{json_text, undecodable};
@@ -24,6 +27,8 @@ pub struct EndpointRow {
     pub enabled: bool,
     /// Counts enablings, resumptions and changes of the URL.
     pub enabled_version: i64,
+    /// That the data plane disabled it; none while it is enabled, and if somebody else disabled it.
+    pub disabled: Option<Disabled>,
     /// Deadline of one attempt, milliseconds.
     pub timeout_ms: u32,
     /// What happens after a failed attempt.
@@ -38,6 +43,15 @@ pub struct EndpointRow {
     pub updated_at: Timestamp,
 }
 
+/// Why and when the data plane disabled an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disabled {
+    /// Why.
+    pub reason: DisableReason,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A record of `SELECT *`.
 struct Record {
     id: String,
@@ -48,6 +62,8 @@ struct Record {
     url_origin: String,
     enabled: bool,
     enabled_version: i64,
+    disabled_reason: Option<String>,
+    disabled_at: Option<chrono::DateTime<chrono::Utc>>,
     timeout_ms: i32,
     retry: Json<RetryPolicy>,
     settings: Json<EndpointSettings>,
@@ -60,6 +76,8 @@ impl TryFrom<Record> for EndpointRow {
     type Error = Error;
 
     fn try_from(record: Record) -> Result<Self, Error> {
+        let reason = record.disabled_reason.map(|text| text.parse::<DisableReason>()).transpose();
+        let reason = reason.map_err(|error| undecodable("disabled_reason", error))?;
         Ok(Self {
             id: EndpointId::from_trusted(record.id),
             tenant: TenantId::from_trusted(record.tenant_id),
@@ -69,6 +87,9 @@ impl TryFrom<Record> for EndpointRow {
             origin: record.url_origin,
             enabled: record.enabled,
             enabled_version: record.enabled_version,
+            disabled: reason
+                .zip(record.disabled_at)
+                .map(|(reason, at)| Disabled { reason, at: Timestamp::from_datetime(at) }),
             timeout_ms: record.timeout_ms.unsigned_abs(),
             retry: record.retry.0,
             settings: record.settings.0,
@@ -79,7 +100,7 @@ impl TryFrom<Record> for EndpointRow {
     }
 }
 
-/// Adds an endpoint as it is given.
+/// Adds an endpoint as it is given: one that nothing was sent to, so that it is not disabled by the data plane.
 pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRow) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO endpoints (id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
@@ -109,9 +130,9 @@ pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRo
 pub async fn get(conn: &mut PgConnection, tenant: &TenantId, id: &EndpointId) -> Result<Option<EndpointRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
-               created_at, updated_at
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
+               disabled_reason, disabled_at, timeout_ms, retry AS "retry: Json<RetryPolicy>",
+               settings AS "settings: Json<EndpointSettings>", version, created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND id = $2"#,
         tenant.as_str(),
         id.as_str(),
@@ -130,9 +151,9 @@ pub async fn get_for_update(
 ) -> Result<Option<EndpointRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
-               created_at, updated_at
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
+               disabled_reason, disabled_at, timeout_ms, retry AS "retry: Json<RetryPolicy>",
+               settings AS "settings: Json<EndpointSettings>", version, created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND id = $2 FOR UPDATE"#,
         tenant.as_str(),
         id.as_str(),
@@ -152,9 +173,9 @@ pub async fn list(
 ) -> Result<Vec<EndpointRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version, timeout_ms,
-               retry AS "retry: Json<RetryPolicy>", settings AS "settings: Json<EndpointSettings>", version,
-               created_at, updated_at
+        r#"SELECT id, tenant_id, name, description, url_sealed, url_origin, enabled, enabled_version,
+               disabled_reason, disabled_at, timeout_ms, retry AS "retry: Json<RetryPolicy>",
+               settings AS "settings: Json<EndpointSettings>", version, created_at, updated_at
            FROM endpoints WHERE tenant_id = $1 AND ($2::text IS NULL OR id > $2) ORDER BY id LIMIT $3"#,
         tenant.as_str(),
         after.map(EndpointId::as_str),
@@ -171,7 +192,8 @@ pub async fn list(
 pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &EndpointRow) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE endpoints SET name = $3, description = $4, url_sealed = $5, url_origin = $6, enabled = $7,
-             enabled_version = $8, timeout_ms = $9, retry = $10, settings = $11::text::json, version = $12, updated_at = $13
+             enabled_version = $8, timeout_ms = $9, retry = $10, settings = $11::text::json, version = $12,
+             updated_at = $13, disabled_reason = $14, disabled_at = $15
          WHERE tenant_id = $1 AND id = $2",
         tenant.as_str(),
         changed.id.as_str(),
@@ -186,6 +208,8 @@ pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &Endpoi
         json_text(&changed.settings),
         changed.version,
         changed.updated_at.to_datetime(),
+        changed.disabled.map(|disabled| disabled.reason.as_str()),
+        changed.disabled.map(|disabled| disabled.at.to_datetime()),
     )
     .execute(conn)
     .await?;

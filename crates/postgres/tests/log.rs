@@ -41,6 +41,8 @@ fn row(message: &str, attempt: i32, status: DeliveryStatus) -> DeliveryRow {
         kind: DeliveryKind::Live,
         source: SourceCoordinates { topic: "orders".into(), partition: 1, offset: 2 },
         status,
+        rank: status.rank(),
+        held: None,
         attempt,
         last_status: None,
         last_error: None,

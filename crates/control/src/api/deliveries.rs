@@ -22,16 +22,21 @@ use crate::auth::Scope;
 /// The operations.
 pub(crate) struct Deliveries;
 
-/// How far a delivery has come: `waiting` (put aside without an attempt, because its endpoint has no room or is
-/// disabled; goes on by itself), `retrying` (an attempt failed, another one follows), `delivered` (answered with
-/// 2xx), `failed` (in the dead-letter queue), `cancelled` (its endpoint was deleted).
+/// How far a delivery has come: `waiting` (put aside for a short while without an attempt, because its endpoint has no
+/// room; goes on by itself), `held` (put aside for longer, because its endpoint is paused, disabled, or far behind;
+/// goes on when the endpoint does), `retrying` (an attempt failed, another one follows at `next_attempt_at`; if that is
+/// null, it blocks its ordering key until somebody acts), `delivered` (answered with 2xx), `failed` (in the dead-letter
+/// queue), `skipped` (its endpoint was resumed without it), `cancelled` (its endpoint was deleted, or it was asked
+/// for).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "DeliveryStatus", rename_all = "snake_case")]
 pub(super) enum Status {
     Waiting,
+    Held,
     Retrying,
     Delivered,
     Failed,
+    Skipped,
     Cancelled,
 }
 
@@ -39,9 +44,11 @@ impl From<DeliveryStatus> for Status {
     fn from(status: DeliveryStatus) -> Self {
         match status {
             DeliveryStatus::Waiting => Self::Waiting,
+            DeliveryStatus::Held => Self::Held,
             DeliveryStatus::Retrying => Self::Retrying,
             DeliveryStatus::Delivered => Self::Delivered,
             DeliveryStatus::Failed => Self::Failed,
+            DeliveryStatus::Skipped => Self::Skipped,
             DeliveryStatus::Cancelled => Self::Cancelled,
         }
     }
@@ -51,9 +58,11 @@ impl From<Status> for DeliveryStatus {
     fn from(status: Status) -> Self {
         match status {
             Status::Waiting => Self::Waiting,
+            Status::Held => Self::Held,
             Status::Retrying => Self::Retrying,
             Status::Delivered => Self::Delivered,
             Status::Failed => Self::Failed,
+            Status::Skipped => Self::Skipped,
             Status::Cancelled => Self::Cancelled,
         }
     }

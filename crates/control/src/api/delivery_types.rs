@@ -52,7 +52,7 @@ pub(super) struct Delivery {
     source: Source,
     /// How far it has come.
     status: Status,
-    /// The number of the attempt made last; while `waiting`, of the one that comes next.
+    /// The number of the attempt made last; while `waiting` or `held`, of the one that comes next.
     attempt: i32,
     /// The HTTP status of the last answer, if there was one.
     last_status: Option<i32>,

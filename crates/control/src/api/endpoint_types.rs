@@ -1,10 +1,10 @@
 //! What requests and answers about endpoints look like.
 
 use poem_openapi::{
-    Object,
+    Enum, Object,
     types::{Example, MaybeUndefined},
 };
-use postrider_domain::{Timestamp, retry::RetryPolicy, seal::KeyRing};
+use postrider_domain::{Timestamp, endpoint_state::DisableReason, retry::RetryPolicy, seal::KeyRing};
 use postrider_postgres::endpoints::EndpointRow;
 use serde::Deserialize;
 
@@ -111,6 +111,24 @@ pub(super) struct EndpointPatchInput {
     ordering: MaybeUndefined<OrderingJson>,
 }
 
+/// Why Postrider disabled an endpoint: `gone` (it answered 410), `failing` (it failed at least 20 times over at least
+/// five days, without a success).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename = "DisableReason", rename_all = "snake_case")]
+enum Disabled {
+    Gone,
+    Failing,
+}
+
+impl From<DisableReason> for Disabled {
+    fn from(reason: DisableReason) -> Self {
+        match reason {
+            DisableReason::Gone => Self::Gone,
+            DisableReason::Failing => Self::Failing,
+        }
+    }
+}
+
 /// Where events are delivered.
 #[derive(Debug, Object)]
 #[oai(example)]
@@ -125,6 +143,11 @@ pub(super) struct Endpoint {
     description: String,
     /// Whether deliveries are sent.
     enabled: bool,
+    /// Why Postrider itself disabled it: null while it is enabled, and if it was disabled over the API. To enable it,
+    /// to resume it, or to give it another URL ends that.
+    disabled_reason: Option<Disabled>,
+    /// When Postrider disabled it.
+    disabled_at: Option<Time>,
     /// Deadline of one attempt, milliseconds.
     timeout_ms: u32,
     /// When failed deliveries are tried again.
@@ -191,6 +214,8 @@ impl Example for Endpoint {
             url: "https://hooks.example.com/orders".to_owned(),
             description: "Tells the warehouse about orders".to_owned(),
             enabled: true,
+            disabled_reason: None,
+            disabled_at: None,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             retry: RetryJson(RetryPolicy::default()),
             settings: Settings::example(),
@@ -283,6 +308,8 @@ impl Endpoint {
             url,
             description: row.description,
             enabled: row.enabled,
+            disabled_reason: row.disabled.map(|disabled| disabled.reason.into()),
+            disabled_at: row.disabled.map(|disabled| Time(disabled.at)),
             timeout_ms: row.timeout_ms,
             retry: RetryJson(row.retry),
             settings: (&row.settings).into(),

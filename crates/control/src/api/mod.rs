@@ -21,7 +21,7 @@ mod state;
 mod subscriptions;
 mod tenants;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validate;
 
 pub use kafka_publisher::KafkaPublisher;

@@ -57,12 +57,24 @@ impl<'a> Edit<'a> {
         body: &ConfigBody,
         change: Change<'_>,
     ) -> Result<(), Error> {
-        outbox::push(conn, entity_version, body).await?;
-        record(conn, self.actor, self.now, change).await
+        publish(conn, self.actor, self.now, entity_version, body, change).await
     }
 
     /// The directory's record that an entity is gone.
     pub(crate) fn deleted(&self, id: EntityId, entity: EntityKind) -> ConfigBody {
         ConfigBody::Deleted(Deleted { id, entity, at: self.now })
     }
+}
+
+/// Writes down what `actor` changed: for the directory and for the audit log.
+pub(crate) async fn publish(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    now: Timestamp,
+    entity_version: i64,
+    body: &ConfigBody,
+    change: Change<'_>,
+) -> Result<(), Error> {
+    outbox::push(conn, entity_version, body).await?;
+    record(conn, actor, now, change).await
 }

@@ -119,6 +119,7 @@ pub async fn create(
         origin: new.target.origin,
         enabled: new.enabled,
         enabled_version: 1,
+        disabled: None,
         timeout_ms: new.timeout_ms,
         retry: new.retry,
         settings: new.settings.apply(EndpointSettings::default()),
@@ -257,7 +258,6 @@ fn patched(
     row.retry = patch.retry.unwrap_or(row.retry);
     row.settings = patch.settings.apply(row.settings);
     let mut starts_afresh = patch.enabled == Some(true) && !row.enabled;
-    row.enabled = patch.enabled.unwrap_or(row.enabled);
     if let Some(target) = patch.target
         && *url(edit.key_ring, &row)? != *target.url.as_str()
     {
@@ -267,9 +267,19 @@ fn patched(
         starts_afresh = true;
     }
     if starts_afresh {
-        row.enabled_version += 1;
+        start_afresh(&mut row);
+    }
+    if let Some(enabled) = patch.enabled {
+        row.enabled = enabled;
+        row.disabled = None;
     }
     Ok(row)
+}
+
+/// Ends what the data plane knows against an endpoint, and its disable with it.
+fn start_afresh(row: &mut EndpointRow) {
+    row.enabled_version += 1;
+    row.enabled |= row.disabled.take().is_some();
 }
 
 /// The row after it was resumed. What was once skipped stays skipped.
@@ -278,7 +288,7 @@ fn resumed(mut row: EndpointRow, held: Held) -> EndpointRow {
     if let Held::SkippedBefore(before) = held {
         row.settings.skip_before = row.settings.skip_before.max(Some(before));
     }
-    row.enabled_version += 1;
+    start_afresh(&mut row);
     row
 }
 
@@ -295,7 +305,7 @@ fn seal(
     key_ring.seal(plaintext, SealedAt { tenant, entity: &entity, purpose, version }, rng)
 }
 
-fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
+pub(super) fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
     ConfigBody::Endpoint(Box::new(Endpoint {
         id: row.id.clone(),
         tenant: row.tenant.clone(),
@@ -311,13 +321,14 @@ fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
 }
 
 /// An endpoint in the audit log: of its URL only the origin.
-fn audited(row: &EndpointRow) -> Value {
+pub(super) fn audited(row: &EndpointRow) -> Value {
     json!({
         "name": row.name,
         "description": row.description,
         "url_origin": row.origin,
         "enabled": row.enabled,
         "enabled_version": row.enabled_version,
+        "disabled_reason": row.disabled.map(|disabled| disabled.reason.as_str()),
         "timeout_ms": row.timeout_ms,
         "retry": row.retry,
         "settings": endpoint_settings::audited(&row.settings),
@@ -345,6 +356,7 @@ mod tests {
             origin: "https://example.com".to_owned(),
             enabled: true,
             enabled_version: 1,
+            disabled: None,
             timeout_ms: 1_000,
             retry: RetryPolicy::default(),
             settings: EndpointSettings::default(),

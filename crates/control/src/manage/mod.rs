@@ -1,6 +1,7 @@
 //! Changes of what the management plane keeps: each one transaction of row, outbox and audit.
 
 pub mod api_keys;
+pub(crate) mod auto_disable;
 mod edit;
 pub mod endpoint_settings;
 pub mod endpoints;

@@ -3,16 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use postrider_domain::Timestamp;
-use postrider_kafka::{DecodeError, Inbound, LogRecord, PartitionStream, RejectReason, SettleToken, reject};
+use postrider_kafka::{DecodeError, Inbound, PartitionStream, RejectReason, SettleToken, reject};
 use postrider_postgres::{Error, projector_offsets};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ProjectorError, Shared,
-    rows::Rows,
-    write::{Conflict, Written, judge, write},
+    batch::{Batch, Projected, Topic},
+    write::{Conflict, Place, Written, judge, write},
 };
+use crate::clock;
 
 /// The most records in one transaction.
 const MAX_BATCH_RECORDS: usize = 1_000;
@@ -33,8 +34,10 @@ pub async fn run(stream: PartitionStream, shared: Arc<Shared>) -> Result<(), Pro
         stopped: stream.stopped(),
         topic: stream.topic().to_string(),
         partition: stream.partition(),
+        kind: if stream.topic().as_ref() == shared.state_topic { Topic::EndpointState } else { Topic::DeliveryEvents },
         part: part.clone(),
         stored: None,
+        term: 0,
         shared: shared.clone(),
     };
     let ended = tokio::select! {
@@ -50,16 +53,19 @@ struct Projection {
     shared: Arc<Shared>,
     topic: String,
     partition: i32,
+    kind: Topic,
     part: String,
     stopped: CancellationToken,
     /// The offset in the database, as it was when last read or written.
     stored: Option<i64>,
+    /// The highest term of an owner of the partition that was seen in it.
+    term: i64,
 }
 
 /// Records that are decoded and not yet written.
 #[derive(Default)]
 struct Pending {
-    rows: Rows,
+    batch: Batch,
     tokens: Vec<SettleToken>,
     next_offset: i64,
     newest: Option<Timestamp>,
@@ -76,10 +82,10 @@ impl Projection {
             let mut pending = Pending::default();
             for inbound in batch {
                 match self.decode(&inbound, &mut pending).await? {
-                    Ok(Some(LogRecord::Delivery(event))) => {
-                        pending.rows.add(self.partition, inbound.record.offset, event);
+                    Ok(Some(record)) => {
+                        pending.batch.add(self.partition, inbound.record.offset, record, &mut self.term);
                     }
-                    Ok(Some(LogRecord::Range(_)) | None) => {}
+                    Ok(None) => {}
                     Err(Stopped) => return Ok(()),
                 }
                 pending.next_offset = inbound.record.offset + 1;
@@ -99,12 +105,12 @@ impl Projection {
         &mut self,
         inbound: &Inbound,
         pending: &mut Pending,
-    ) -> Result<Result<Option<LogRecord>, Stopped>, ProjectorError> {
+    ) -> Result<Result<Option<Projected>, Stopped>, ProjectorError> {
         let record = &inbound.record;
         loop {
-            let why = match record.value.as_deref().map(|value| LogRecord::decode(&self.shared.codec, value)) {
-                Some(Ok(decoded)) => return Ok(Ok(Some(decoded))),
-                Some(Err(DecodeError::UnknownSchema(fingerprint))) => {
+            let why = match self.kind.decode(&self.shared.codec, record.value.as_deref()) {
+                Ok(decoded) => return Ok(Ok(Some(decoded))),
+                Err(DecodeError::UnknownSchema(fingerprint)) => {
                     if self.flush(pending).await?.is_err() {
                         return Ok(Err(Stopped));
                     }
@@ -117,8 +123,7 @@ impl Projection {
                     }
                     continue;
                 }
-                Some(Err(DecodeError::Corrupt(why))) => why,
-                None => "it has no value".to_owned(),
+                Err(DecodeError::Corrupt(why)) => why,
             };
             let topic = &self.shared.rejected_topic;
             reject(&self.shared.producer, topic, record, RejectReason::Corrupt, &why).await?;
@@ -131,8 +136,8 @@ impl Projection {
         let mut pause = FIRST_PAUSE;
         while !pending.tokens.is_empty() {
             let next = pending.next_offset;
-            let pool = &self.shared.pool;
-            match write(pool, &self.topic, self.partition, self.stored, next, &pending.rows).await {
+            let place = Place { topic: &self.topic, partition: self.partition, expected: self.stored, next };
+            match write(&self.shared.pool, place, &pending.batch, clock::now()).await {
                 Ok(Written::Done) => self.settle(std::mem::take(pending)),
                 Ok(Written::Elsewhere(stored)) => {
                     tracing::warn!(part = self.part, expected = self.stored, stored, "another owner moved the offset");
@@ -160,10 +165,10 @@ impl Projection {
         self.shared.health.fine(&self.part);
         metrics::counter!("postrider_projector_batches_total").increment(1);
         metrics::counter!("postrider_projector_records_total").increment(written.tokens.len() as u64);
-        metrics::counter!("postrider_projector_attempts_total").increment(written.rows.attempts.len() as u64);
+        metrics::counter!("postrider_projector_attempts_total").increment(written.batch.rows.attempts.len() as u64);
         if let Some(newest) = written.newest {
             let lag = self.shared.producer.clock().now().since(newest);
-            metrics::gauge!("postrider_projector_lag_seconds", "partition" => self.partition.to_string())
+            metrics::gauge!("postrider_projector_lag_seconds", "topic" => self.topic.clone(), "partition" => self.partition.to_string())
                 .set(lag.as_secs_f64());
         }
         written.tokens.into_iter().for_each(SettleToken::settle);

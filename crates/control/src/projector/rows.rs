@@ -6,7 +6,7 @@ use postrider_domain::{
     DeliveryEvent, DeliveryEventBody, ErrorClass, MessageId, Run,
     delivery_event::{AfterAttempt, Attempted},
 };
-use postrider_postgres::delivery_log::{AttemptRow, DeliveryRow, DeliveryStatus};
+use postrider_postgres::delivery_log::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt};
 
 /// The rows of a batch of events: every attempt, and each delivery as far as it has come.
 #[derive(Debug, Default)]
@@ -64,12 +64,14 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         }
         DeliveryEventBody::Parked(parked) => (DeliveryStatus::Waiting, None, None, Some(parked.until)),
         DeliveryEventBody::DeadLettered(dead) => (DeliveryStatus::Failed, None, Some(dead.error), None),
-        DeliveryEventBody::Held(_) => (DeliveryStatus::Waiting, None, None, None),
-        DeliveryEventBody::Cancelled(_) | DeliveryEventBody::Skipped(_) => {
-            (DeliveryStatus::Cancelled, None, None, None)
-        }
+        DeliveryEventBody::Held(_) => (DeliveryStatus::Held, None, None, None),
+        DeliveryEventBody::Skipped(_) => (DeliveryStatus::Skipped, None, None, None),
+        DeliveryEventBody::Cancelled(_) => (DeliveryStatus::Cancelled, None, None, None),
     };
+    let held = event.held.as_ref().filter(|_| status == DeliveryStatus::Held);
     DeliveryRow {
+        rank: rank(status, &event.body),
+        held: held.map(|at| HeldAt { partition: at.partition, offset: at.offset }),
         message_id: event.message_id,
         run: event.run,
         tenant: event.tenant,
@@ -86,6 +88,14 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         next_attempt_at,
         matched_at: event.matched_at,
         updated_at: event.at,
+    }
+}
+
+/// An attempt that counts for nobody comes again under its number: what follows it is as when it was only parked.
+fn rank(status: DeliveryStatus, body: &DeliveryEventBody) -> i16 {
+    match body {
+        DeliveryEventBody::Attempted(Attempted { next: AfterAttempt::Parked, .. }) => DeliveryStatus::Waiting.rank(),
+        _ => status.rank(),
     }
 }
 
@@ -119,7 +129,7 @@ fn storable(text: String) -> String {
 mod tests {
     use postrider_domain::{
         Attempt, DeliveryKind, EndpointId, EventId, JobId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
-        delivery_event::{CancelReason, Cancelled, ParkReason, Parked},
+        delivery_event::{CancelReason, Cancelled, Held, HoldReason, ParkReason, Parked, Skipped},
     };
 
     use super::*;
@@ -212,6 +222,52 @@ mod tests {
         let cancelled = DeliveryEventBody::Cancelled(Cancelled { reason: CancelReason::EndpointDeleted });
         let row = outcome(vec![event(1, 10, delivered()), event(1, 20, cancelled)]);
         assert_eq!(row.status, DeliveryStatus::Delivered);
+    }
+
+    fn held(attempt: u32, at: i64, offset: i64) -> DeliveryEvent {
+        let body = DeliveryEventBody::Held(Held { reason: HoldReason::Paused });
+        let held = Some(SourceCoordinates { topic: "postrider.held".into(), partition: 2, offset });
+        DeliveryEvent { held, ..event(attempt, at, body) }
+    }
+
+    #[test]
+    fn a_held_delivery_keeps_its_place_until_it_leaves_it() {
+        let row = outcome(vec![event(1, 10, parked()), held(1, 20, 7)]);
+        assert_eq!((row.status, row.held), (DeliveryStatus::Held, Some(HeldAt { partition: 2, offset: 7 })));
+        assert_eq!(row.next_attempt_at, None);
+        let left = DeliveryEvent { held: held(1, 0, 7).held, ..event(1, 30, failed()) };
+        let row = outcome(vec![held(1, 20, 7), left]);
+        assert_eq!((row.status, row.held), (DeliveryStatus::Retrying, None));
+    }
+
+    #[test]
+    fn an_attempt_that_counts_for_nobody_is_retrying_and_can_be_held_afterwards() {
+        let mut uncounted = attempted(None, Some(ErrorClass::Connect), AfterAttempt::Parked);
+        if let DeliveryEventBody::Attempted(attempted) = &mut uncounted {
+            attempted.next_attempt_at = Some(Timestamp::from_millis(77));
+        }
+        let row = outcome(vec![event(1, 10, uncounted.clone())]);
+        assert_eq!((row.status, row.next_attempt_at), (DeliveryStatus::Retrying, Some(Timestamp::from_millis(77))));
+        let row = outcome(vec![event(1, 10, uncounted), held(1, 20, 7)]);
+        assert_eq!((row.status, row.last_error.as_deref()), (DeliveryStatus::Held, Some("connect")));
+    }
+
+    #[test]
+    fn a_blocked_head_that_starts_its_attempts_anew_is_followed() {
+        let blocked = || attempted(Some(500), Some(ErrorClass::HttpServerError), AfterAttempt::Blocked);
+        let row = outcome(vec![event(9, 10, blocked()), held(1, 20, 7)]);
+        assert_eq!((row.status, row.attempt), (DeliveryStatus::Held, 1));
+        let row = outcome(vec![event(9, 10, blocked()), held(1, 20, 7), event(1, 30, delivered())]);
+        assert_eq!((row.status, row.attempt), (DeliveryStatus::Delivered, 1));
+        let row = outcome(vec![event(9, 30, blocked()), event(8, 20, failed())]);
+        assert_eq!(row.attempt, 9, "what happened before is late");
+    }
+
+    #[test]
+    fn what_was_resumed_without_is_skipped() {
+        let skipped = DeliveryEventBody::Skipped(Skipped { before: Timestamp::from_millis(5) });
+        let row = outcome(vec![held(1, 10, 7), event(1, 20, skipped)]);
+        assert_eq!((row.status, row.held), (DeliveryStatus::Skipped, None));
     }
 
     #[test]

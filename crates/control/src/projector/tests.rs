@@ -16,7 +16,11 @@ use tokio::task::JoinHandle;
 
 use super::{Health, ProjectorError, Shared, partition};
 
+mod held;
+mod state;
+
 const TOPIC: &str = "postrider.delivery-events";
+const STATE_TOPIC: &str = "postrider.endpoint-state";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 struct Fixture {
@@ -32,71 +36,19 @@ impl Fixture {
         let server = LocalPostgres::start(None).await.unwrap();
         let pool = connect(&server.create_database("log").await.unwrap(), 4).await.unwrap();
         migrate(&pool).await.unwrap();
-        // Nothing is produced in these tests: nothing need listen there.
-        let kafka = KafkaConfig {
-            bootstrap_servers: "127.0.0.1:1".to_owned(),
-            properties: std::collections::BTreeMap::default(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
         let (codec, readiness) = (Codec::new(), Readiness::new());
-        let health = Health::new(readiness.register("projector"));
-        health.started();
-        let shared = Shared {
-            pool: pool.clone(),
-            codec: codec.clone(),
-            producer: Producer::new(&kafka, BrokerClock::new(true)).unwrap(),
-            rejected_topic: "postrider.rejected".to_owned(),
-            health,
-        };
-        Self { server, pool, codec, readiness, shared: Arc::new(shared) }
+        let shared = shared(pool.clone(), codec.clone(), &readiness);
+        Self { server, pool, codec, readiness, shared }
     }
 
     /// A new owner of partition 0.
     fn owner(&self) -> (TestPartition, JoinHandle<Result<(), ProjectorError>>) {
-        let (stream, partition) = PartitionStream::for_test(TOPIC, 0, 100);
-        (partition, tokio::spawn(partition::run(stream, self.shared.clone())))
+        own(&self.shared, TOPIC, 0)
     }
 
     /// A delivered attempt at `offset`.
     fn record(&self, offset: i64) -> Record {
-        let event = DeliveryEvent {
-            message_id: MessageId::from_trusted(format!("msg_{offset}")),
-            run: Run::LIVE,
-            kind: DeliveryKind::Live,
-            attempt: Attempt::FIRST,
-            version: None,
-            held: None,
-            stored: None,
-            event_id: EventId::from_trusted("event"),
-            event_type: "order.created".to_owned(),
-            tenant: TenantId::from_trusted("ten_1"),
-            endpoint: EndpointId::from_trusted("ep_1"),
-            subscription: SubscriptionId::from_trusted("sub_1"),
-            source: SourceCoordinates { topic: "orders".into(), partition: 0, offset },
-            matched_at: Timestamp::from_millis(1),
-            at: Timestamp::from_millis(2),
-            body: DeliveryEventBody::Attempted(Attempted {
-                started_at: Timestamp::from_millis(1),
-                duration_us: 5,
-                status: Some(200),
-                error: None,
-                error_message: None,
-                response_excerpt: None,
-                next: AfterAttempt::Delivered,
-                next_attempt_at: None,
-            }),
-        };
-        Record {
-            topic: TOPIC.into(),
-            partition: 0,
-            offset,
-            timestamp: Timestamp::from_millis(2),
-            key: Some(Bytes::from_static(b"key")),
-            value: Some(self.codec.encode(&event)),
-            headers: Headers::new(),
-        }
+        record(TOPIC, 0, offset, Some(self.codec.encode(&delivered(offset))))
     }
 
     async fn stored(&self) -> Option<i64> {
@@ -115,6 +67,77 @@ impl Fixture {
             logged += i64::from(attempts.len() == 1);
         }
         logged
+    }
+}
+
+/// A projector into the database of `pool`.
+fn shared(pool: PgPool, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
+    // Nothing is produced in these tests: nothing need listen there.
+    let kafka = KafkaConfig {
+        bootstrap_servers: "127.0.0.1:1".to_owned(),
+        properties: std::collections::BTreeMap::default(),
+        client_id: "test".to_owned(),
+        instance_id: None,
+        embedded: true,
+    };
+    let health = Health::new(readiness.register("projector"));
+    health.started();
+    Arc::new(Shared {
+        pool,
+        codec,
+        producer: Producer::new(&kafka, BrokerClock::new(true)).unwrap(),
+        rejected_topic: "postrider.rejected".to_owned(),
+        state_topic: STATE_TOPIC.to_owned(),
+        health,
+    })
+}
+
+/// A new owner of a partition.
+fn own(shared: &Arc<Shared>, topic: &str, partition: i32) -> (TestPartition, JoinHandle<Result<(), ProjectorError>>) {
+    let (stream, feed) = PartitionStream::for_test(topic, partition, 100);
+    (feed, tokio::spawn(partition::run(stream, shared.clone())))
+}
+
+fn record(topic: &str, partition: i32, offset: i64, value: Option<Bytes>) -> Record {
+    Record {
+        topic: topic.into(),
+        partition,
+        offset,
+        timestamp: Timestamp::from_millis(2),
+        key: Some(Bytes::from_static(b"key")),
+        value,
+        headers: Headers::new(),
+    }
+}
+
+/// That `msg_<number>` was delivered.
+fn delivered(number: i64) -> DeliveryEvent {
+    DeliveryEvent {
+        message_id: MessageId::from_trusted(format!("msg_{number}")),
+        run: Run::LIVE,
+        kind: DeliveryKind::Live,
+        attempt: Attempt::FIRST,
+        version: None,
+        held: None,
+        stored: None,
+        event_id: EventId::from_trusted("event"),
+        event_type: "order.created".to_owned(),
+        tenant: TenantId::from_trusted("ten_1"),
+        endpoint: EndpointId::from_trusted("ep_1"),
+        subscription: SubscriptionId::from_trusted("sub_1"),
+        source: SourceCoordinates { topic: "orders".into(), partition: 0, offset: number },
+        matched_at: Timestamp::from_millis(1),
+        at: Timestamp::from_millis(2),
+        body: DeliveryEventBody::Attempted(Attempted {
+            started_at: Timestamp::from_millis(1),
+            duration_us: 5,
+            status: Some(200),
+            error: None,
+            error_message: None,
+            response_excerpt: None,
+            next: AfterAttempt::Delivered,
+            next_attempt_at: None,
+        }),
     }
 }
 

@@ -1,8 +1,15 @@
 //! Writing one batch: rows and offset in one transaction.
 
-use postrider_postgres::{Error, PgPool, delivery_log, projector_offsets};
+use std::time::Duration;
 
-use super::rows::Rows;
+use postrider_domain::Timestamp;
+use postrider_postgres::{Error, PgConnection, PgPool, delivery_log, projector_offsets};
+
+use super::batch::Batch;
+use crate::manage::auto_disable;
+
+/// How long a range of held deliveries is kept: longer than anything is held, so longer than an event can come late.
+const RANGES_KEPT: Duration = Duration::from_secs(32 * 24 * 60 * 60);
 
 /// What came of writing a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,15 +20,22 @@ pub enum Written {
     Elsewhere(Option<i64>),
 }
 
-/// Writes `rows` and moves the partition's offset from `expected` to `next`, all or nothing.
-pub async fn write(
-    pool: &PgPool,
-    topic: &str,
-    partition: i32,
-    expected: Option<i64>,
-    next: i64,
-    rows: &Rows,
-) -> Result<Written, Error> {
+/// A partition, and how far a batch brings it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset that must be stored: where the batch begins.
+    pub expected: Option<i64>,
+    /// The offset after the batch.
+    pub next: i64,
+}
+
+/// Writes `batch` and moves the partition's offset, all or nothing.
+pub async fn write(pool: &PgPool, place: Place<'_>, batch: &Batch, now: Timestamp) -> Result<Written, Error> {
+    let Place { topic, partition, expected, next } = place;
     let mut transaction = pool.begin().await?;
     // First of all: who comes second waits here, before it has touched a row.
     if !projector_offsets::compare_and_set(&mut transaction, topic, partition, expected, next).await? {
@@ -29,10 +43,28 @@ pub async fn write(
         let mut connection = pool.acquire().await?;
         return Ok(Written::Elsewhere(projector_offsets::get(&mut connection, topic, partition).await?));
     }
-    delivery_log::insert_attempts(&mut transaction, &rows.attempts).await?;
-    delivery_log::upsert_deliveries(&mut transaction, &rows.deliveries()).await?;
+    write_log(&mut transaction, batch).await?;
+    for (endpoint, disabled) in &batch.disabled {
+        auto_disable::fold(&mut transaction, &disabled.tenant, endpoint, &disabled.how, now).await?;
+    }
     transaction.commit().await?;
     Ok(Written::Done)
+}
+
+/// Writes attempts, deliveries and the ends of those that are held.
+async fn write_log(conn: &mut PgConnection, batch: &Batch) -> Result<(), Error> {
+    let deliveries = batch.rows.deliveries();
+    let newest_range = batch.ranges.iter().map(|range| range.at).max();
+    if let Some(at) = newest_range {
+        delivery_log::lock_out_deliveries(conn).await?;
+        delivery_log::forget_ranges(conn, at - RANGES_KEPT).await?;
+    } else if !deliveries.is_empty() {
+        delivery_log::lock_out_ranges(conn).await?;
+    }
+    delivery_log::insert_attempts(conn, &batch.rows.attempts).await?;
+    delivery_log::upsert_deliveries(conn, &deliveries).await?;
+    delivery_log::end_ranges(conn, &batch.ranges).await?;
+    delivery_log::end_late(conn, &deliveries).await
 }
 
 /// What to do when the stored offset is not the expected one.

@@ -7,7 +7,7 @@ use postrider_domain::{
 };
 use sqlx::{Error, PgConnection};
 
-use super::{AttemptRow, DeliveryRow, DeliveryStatus, UnknownStatus};
+use super::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus};
 use crate::undecodable;
 
 /// The most runs of one message that are read at once.
@@ -65,8 +65,8 @@ pub async fn list(
     let rows = sqlx::query_as!(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
-             source_partition, source_offset, status, attempt, last_status, last_error, next_attempt_at, matched_at,
-             updated_at
+             source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
+             next_attempt_at, matched_at, updated_at
          FROM deliveries
          WHERE tenant_id = $1
              AND ($2::text IS NULL OR endpoint_id = $2)
@@ -102,8 +102,8 @@ pub async fn runs_of(
     let rows = sqlx::query_as!(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
-             source_partition, source_offset, status, attempt, last_status, last_error, next_attempt_at, matched_at,
-             updated_at
+             source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
+             next_attempt_at, matched_at, updated_at
          FROM deliveries
          WHERE tenant_id = $1 AND message_id = $2
          ORDER BY matched_at, run
@@ -155,6 +155,9 @@ struct StoredDelivery {
     source_partition: i32,
     source_offset: i64,
     status: String,
+    rank: i16,
+    held_partition: Option<i32>,
+    held_offset: Option<i64>,
     attempt: i32,
     last_status: Option<i32>,
     last_error: Option<String>,
@@ -181,6 +184,8 @@ impl StoredDelivery {
                 offset: self.source_offset,
             },
             status: self.status.parse().map_err(|e: UnknownStatus| undecodable("status", e))?,
+            rank: self.rank,
+            held: self.held_partition.zip(self.held_offset).map(|(partition, offset)| HeldAt { partition, offset }),
             attempt: self.attempt,
             last_status: self.last_status,
             last_error: self.last_error,

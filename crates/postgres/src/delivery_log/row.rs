@@ -29,6 +29,10 @@ pub struct DeliveryRow {
     pub source: SourceCoordinates,
     /// How far it has come.
     pub status: DeliveryStatus,
+    /// Its place among what can happen in one attempt: mostly [`DeliveryStatus::rank`].
+    pub rank: i16,
+    /// Where it stands in `postrider.held`, if that is where it is.
+    pub held: Option<HeldAt>,
     /// The attempt that was made last or, if none followed it, comes next. From 1.
     pub attempt: i32,
     /// The status of the last answer.
@@ -43,15 +47,28 @@ pub struct DeliveryRow {
     pub updated_at: Timestamp,
 }
 
+/// A place in `postrider.held`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldAt {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
+}
+
 /// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryStatus {
     /// Put aside without an attempt; goes on by itself.
     Waiting,
+    /// Put aside in `postrider.held` until its endpoint has room.
+    Held,
     /// An attempt failed and another one is due.
     Retrying,
     /// In the dead-letter queue.
     Failed,
+    /// Its endpoint was resumed without it.
+    Skipped,
     /// No longer wanted.
     Cancelled,
     /// Answered with 2xx.
@@ -60,7 +77,10 @@ pub enum DeliveryStatus {
 
 /// A text that names no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a delivery's status: expected waiting, retrying, failed, cancelled or delivered")]
+#[error(
+    "'{0}' is not a delivery's status: expected waiting, held, retrying, failed, skipped, cancelled or \
+     delivered"
+)]
 pub struct UnknownStatus(String);
 
 impl DeliveryStatus {
@@ -68,8 +88,10 @@ impl DeliveryStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Held => "held",
             Self::Retrying => "retrying",
             Self::Failed => "failed",
+            Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
             Self::Delivered => "delivered",
         }
@@ -79,10 +101,10 @@ impl DeliveryStatus {
     /// 0 is left to deliveries that were only matched, which have no row.
     pub fn rank(self) -> i16 {
         match self {
-            Self::Waiting => 1,
+            Self::Waiting | Self::Held => 1,
             Self::Retrying => 2,
             Self::Failed => 3,
-            Self::Cancelled => 4,
+            Self::Skipped | Self::Cancelled => 4,
             Self::Delivered => 5,
         }
     }
@@ -92,7 +114,8 @@ impl FromStr for DeliveryStatus {
     type Err = UnknownStatus;
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        [Self::Waiting, Self::Retrying, Self::Failed, Self::Cancelled, Self::Delivered]
+        use DeliveryStatus::{Cancelled, Delivered, Failed, Held, Retrying, Skipped, Waiting};
+        [Waiting, Held, Retrying, Failed, Skipped, Cancelled, Delivered]
             .into_iter()
             .find(|status| status.as_str() == text)
             .ok_or_else(|| UnknownStatus(text.to_owned()))
@@ -107,10 +130,16 @@ impl fmt::Display for DeliveryStatus {
 
 impl DeliveryRow {
     /// Whether this row takes the place of `other`, a row of the same run: only forward in (attempt, rank),
-    /// and between equals the later one.
+    /// and between equals the later one. What has used up its attempts and waits until somebody acts counts them from
+    /// the first again: after it comes what happened later.
     pub fn supersedes(&self, other: &Self) -> bool {
-        let place = |row: &Self| (row.attempt, row.status.rank(), row.updated_at);
-        place(self) > place(other)
+        let place = |row: &Self| (row.attempt, row.rank, row.updated_at);
+        place(self) > place(other) || (other.is_blocked() && self.updated_at > other.updated_at)
+    }
+
+    /// Whether it waits until somebody acts.
+    fn is_blocked(&self) -> bool {
+        self.status == DeliveryStatus::Retrying && self.next_attempt_at.is_none()
     }
 }
 

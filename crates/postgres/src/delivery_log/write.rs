@@ -49,11 +49,11 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
     sqlx::query!(
         "INSERT INTO deliveries AS stored (message_id, run, tenant_id, endpoint_id, subscription_id, event_id,
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
-             last_error, next_attempt_at, matched_at, updated_at)
+             last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::smallint[],
              $14::integer[], $15::integer[], $16::text[], $17::timestamptz[], $18::timestamptz[],
-             $19::timestamptz[])
+             $19::timestamptz[], $20::integer[], $21::bigint[])
          ON CONFLICT (message_id, run) DO UPDATE SET
              status = excluded.status,
              rank = excluded.rank,
@@ -63,9 +63,13 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
              last_error = CASE WHEN excluded.last_status IS NULL AND excluded.last_error IS NULL
                  THEN stored.last_error ELSE excluded.last_error END,
              next_attempt_at = excluded.next_attempt_at,
-             updated_at = excluded.updated_at
+             updated_at = excluded.updated_at,
+             held_partition = excluded.held_partition,
+             held_offset = excluded.held_offset
          WHERE (excluded.attempt, excluded.rank, excluded.updated_at)
-             > (stored.attempt, stored.rank, stored.updated_at)",
+                 > (stored.attempt, stored.rank, stored.updated_at)
+             OR (stored.status = 'retrying' AND stored.next_attempt_at IS NULL
+                 AND excluded.updated_at > stored.updated_at)",
         &column(rows, |row| row.message_id.as_str()) as &[&str],
         &runs,
         &column(rows, |row| row.tenant.as_str()) as &[&str],
@@ -78,13 +82,15 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
         &column(rows, |row| row.source.partition),
         &column(rows, |row| row.source.offset),
         &column(rows, |row| row.status.as_str()) as &[&str],
-        &column(rows, |row| row.status.rank()),
+        &column(rows, |row| row.rank),
         &column(rows, |row| row.attempt),
         &column(rows, |row| row.last_status) as &[Option<i32>],
         &column(rows, |row| row.last_error.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.next_attempt_at.map(Timestamp::to_datetime)) as &[Option<DateTime<Utc>>],
         &column(rows, |row| row.matched_at.to_datetime()),
         &column(rows, |row| row.updated_at.to_datetime()),
+        &column(rows, |row| row.held.map(|at| at.partition)) as &[Option<i32>],
+        &column(rows, |row| row.held.map(|at| at.offset)) as &[Option<i64>],
     )
     .execute(conn)
     .await?;
@@ -100,6 +106,6 @@ fn kind_text(kind: DeliveryKind) -> &'static str {
 }
 
 /// One column of `rows`.
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

@@ -24,6 +24,8 @@ fn delivery(tenant: &str, number: i64, status: DeliveryStatus) -> DeliveryRow {
         kind: DeliveryKind::Live,
         source: SourceCoordinates { topic: "orders".into(), partition: 0, offset: number },
         status,
+        rank: status.rank(),
+        held: None,
         attempt: 2,
         last_status: Some(204),
         last_error: None,

@@ -3,7 +3,7 @@
 mod access;
 mod deliveries;
 mod endpoints;
-mod fixture;
+pub(crate) mod fixture;
 mod holding;
 mod input;
 mod publishing;

@@ -1,0 +1,126 @@
+//! What a batch of records comes to.
+
+use std::collections::BTreeMap;
+
+use postrider_domain::{
+    EndpointId, TenantId,
+    delivery_event::HeldRange,
+    endpoint_state::{AutoDisabled, EndpointState},
+};
+use postrider_kafka::{Codec, DecodeError, LogRecord, StateRecord};
+
+use super::rows::Rows;
+
+/// A topic that is projected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// What happened to deliveries.
+    DeliveryEvents,
+    /// What the owners of partitions remember of endpoints.
+    EndpointState,
+}
+
+/// A record of one of them.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is decoded at a time, and mostly it is the large one")]
+pub enum Projected {
+    /// What happened to deliveries.
+    Log(LogRecord),
+    /// What is known of an endpoint.
+    State(StateRecord),
+    /// That nothing is known of an endpoint any more.
+    Nothing,
+}
+
+/// What records come to that are not written yet.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Attempts and deliveries.
+    pub rows: Rows,
+    /// The ranges of held deliveries that ended.
+    pub ranges: Vec<HeldRange>,
+    /// The endpoints that the data plane disabled.
+    pub disabled: BTreeMap<EndpointId, Disabled>,
+}
+
+/// That the data plane disabled an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled {
+    /// Whose endpoint.
+    pub tenant: TenantId,
+    /// Why, when and which version of it.
+    pub how: AutoDisabled,
+}
+
+impl Topic {
+    /// Decodes a record's value.
+    pub fn decode(self, codec: &Codec, value: Option<&[u8]>) -> Result<Projected, DecodeError> {
+        match (self, value) {
+            (Self::DeliveryEvents, Some(value)) => LogRecord::decode(codec, value).map(Projected::Log),
+            (Self::EndpointState, Some(value)) => StateRecord::decode(codec, value).map(Projected::State),
+            (Self::EndpointState, None) => Ok(Projected::Nothing),
+            (Self::DeliveryEvents, None) => Err(DecodeError::Corrupt("it has no value".to_owned())),
+        }
+    }
+}
+
+impl Batch {
+    /// Adds a record that was read at `offset` of `partition`. `term` is the highest that was seen in the partition.
+    pub fn add(&mut self, partition: i32, offset: i64, record: Projected, term: &mut i64) {
+        match record {
+            Projected::Log(LogRecord::Delivery(event)) => self.rows.add(partition, offset, event),
+            Projected::Log(LogRecord::Range(range)) => self.ranges.push(range),
+            Projected::State(StateRecord::Term(own)) => *term = own.term.max(*term),
+            Projected::State(StateRecord::Endpoint(state)) => self.add_state(state, term),
+            Projected::Nothing => {}
+        }
+    }
+
+    /// Of a state only the disabling concerns the management plane, and only if its writer owned the partition: one of
+    /// an older term woke up and knows no better.
+    fn add_state(&mut self, state: EndpointState, term: &mut i64) {
+        if state.term < *term {
+            return;
+        }
+        *term = state.term;
+        if let Some(how) = state.disabled {
+            self.disabled.insert(state.endpoint, Disabled { tenant: state.tenant, how });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_domain::{
+        Timestamp,
+        endpoint_state::{DisableReason, StateTerm},
+    };
+
+    use super::*;
+
+    fn disabled(endpoint: &str, term: i64, enabled_version: i64) -> Projected {
+        let id = EndpointId::from_trusted(endpoint);
+        let how = AutoDisabled { reason: DisableReason::Gone, enabled_version, at: Timestamp::from_millis(5) };
+        let state = EndpointState::new(id, TenantId::from_trusted("ten_1"), term);
+        Projected::State(StateRecord::Endpoint(EndpointState { disabled: Some(how), ..state }))
+    }
+
+    #[test]
+    fn what_an_owner_of_an_older_term_wrote_does_not_count() {
+        let (mut batch, mut term) = (Batch::default(), 0);
+        batch.add(0, 0, disabled("ep_1", 3, 1), &mut term);
+        batch.add(0, 1, Projected::State(StateRecord::Term(StateTerm { term: 4, owner: 9 })), &mut term);
+        batch.add(0, 2, disabled("ep_2", 3, 1), &mut term);
+        batch.add(0, 3, disabled("ep_3", 5, 1), &mut term);
+        batch.add(0, 4, disabled("ep_4", 4, 1), &mut term);
+        let ids: Vec<&str> = batch.disabled.keys().map(EndpointId::as_str).collect();
+        assert_eq!((ids, term), (vec!["ep_1", "ep_3"], 5));
+    }
+
+    #[test]
+    fn a_tombstone_is_a_record_of_the_state_and_no_record_of_the_log() {
+        let codec = Codec::new();
+        assert!(matches!(Topic::EndpointState.decode(&codec, None), Ok(Projected::Nothing)));
+        assert!(matches!(Topic::DeliveryEvents.decode(&codec, None), Err(DecodeError::Corrupt(_))));
+    }
+}
