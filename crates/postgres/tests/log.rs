@@ -4,12 +4,13 @@ use postrider_domain::{
     ConfigBody, DeliveryKind, DirectoryVersion, EndpointId, EntityId, EntityKind, EventId, MessageId, Run,
     SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
+    delivery_event::{HeldRange, RangeReason},
 };
 use postrider_postgres::{
     PgPool, connect,
     delivery_log::{
-        AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, attempts_of, insert_attempts, list, runs_of,
-        upsert_deliveries,
+        AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, HeldAt, attempts_of, end_ranges, insert_attempts,
+        list, lock_out_deliveries, lock_out_ranges, runs_of, upsert_deliveries,
     },
     local::LocalPostgres,
     migrate, outbox, projector_offsets,
@@ -107,6 +108,40 @@ async fn a_row_changes_only_forward_in_attempt_and_rank() {
     let stored = runs_of(&mut conn, &tenant(), &message).await.unwrap().remove(0);
     assert_eq!(stored.status, DeliveryStatus::Delivered, "a late cancellation does not undo it");
     assert_eq!((stored.last_status, stored.last_error), (Some(204), None));
+}
+
+#[tokio::test]
+async fn a_range_and_a_delivery_in_it_that_are_written_at_once_do_not_miss_each_other() {
+    let (_server, pool) = database().await;
+    let held = Some(HeldAt { partition: 4, offset: 11 });
+    let mut delivery = pool.begin().await.unwrap();
+    lock_out_ranges(&mut delivery).await.unwrap();
+    let waiting = DeliveryRow { held, ..row("msg_1", 1, DeliveryStatus::Held) };
+    upsert_deliveries(&mut delivery, &[waiting]).await.unwrap();
+    let range = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            let mut transaction = pool.begin().await.unwrap();
+            lock_out_deliveries(&mut transaction).await.unwrap();
+            let (endpoint, at) = (EndpointId::from_trusted("ep_1"), Timestamp::from_millis(3_000));
+            let (reason, count) = (RangeReason::Skipped, 10);
+            let range = HeldRange { tenant: tenant(), endpoint, partition: 4, from: 10, to: 20, reason, count, at };
+            end_ranges(&mut transaction, &[range.clone(), range]).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+    });
+    let mut conn = pool.acquire().await.unwrap();
+    let waits = async {
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while sqlx::query_scalar::<_, i64>(locks).fetch_one(&mut *conn).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.expect("the range waits for the delivery");
+    delivery.commit().await.unwrap();
+    range.await.unwrap();
+    let stored = runs_of(&mut conn, &tenant(), &MessageId::from_trusted("msg_1")).await.unwrap().remove(0);
+    assert_eq!((stored.status, stored.held), (DeliveryStatus::Skipped, held));
 }
 
 #[tokio::test]

@@ -82,12 +82,16 @@ async fn deliveries_are_filtered() {
         delivery(&tenant.id, 1, DeliveryStatus::Failed),
         DeliveryRow { event_type: "order.paid".to_owned(), ..delivery(&tenant.id, 2, DeliveryStatus::Delivered) },
         DeliveryRow { endpoint: other, ..delivery(&tenant.id, 3, DeliveryStatus::Delivered) },
+        DeliveryRow { event_type: "order.held".to_owned(), ..delivery(&tenant.id, 4, DeliveryStatus::Held) },
+        DeliveryRow { event_type: "order.held".to_owned(), ..delivery(&tenant.id, 5, DeliveryStatus::Skipped) },
     ];
     let mut conn = fixture.pool.acquire().await.unwrap();
     delivery_log::upsert_deliveries(&mut conn, &rows).await.unwrap();
     for (filter, expected) in [
         ("status=failed", vec![1]),
         ("status=cancelled", vec![]),
+        ("status=held", vec![4]),
+        ("status=skipped", vec![5]),
         ("event_type=order.paid", vec![2]),
         ("endpoint_id=ep_00000000000000000000000002", vec![3]),
         ("event_id=event%201", vec![1]),
