@@ -9,7 +9,7 @@ use super::batch::Batch;
 use crate::manage::auto_disable;
 
 /// How long a range of held deliveries is kept: longer than anything is held, so longer than an event can come late.
-const RANGES_KEPT: Duration = Duration::from_secs(32 * 24 * 60 * 60);
+const RANGES_KEPT: Duration = Duration::from_hours(32 * 24);
 
 /// What came of writing a batch.
 #[derive(Debug, PartialEq, Eq)]

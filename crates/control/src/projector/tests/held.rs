@@ -74,8 +74,9 @@ async fn a_range_ends_what_its_endpoint_has_in_it_and_nothing_else() {
         [range("ep_1", 10, 14, RangeReason::Skipped, 20), range("ep_3", 20, 21, RangeReason::EndpointDeleted, 20)];
     project(&fixture, 1, 0, ranges.iter().map(|range| codec.encode(range)).collect()).await;
 
-    use DeliveryStatus::{Cancelled, Delivered, Held, Skipped};
-    let expected = [Held, Skipped, Skipped, Held, Delivered, Held, Cancelled];
+    let held = DeliveryStatus::Held;
+    let (skipped, cancelled) = (DeliveryStatus::Skipped, DeliveryStatus::Cancelled);
+    let expected = [held, skipped, skipped, held, DeliveryStatus::Delivered, held, cancelled];
     for (number, expected) in (0..).zip(expected) {
         assert_eq!(status(&fixture, number).await, expected, "msg_{number}");
     }
