@@ -11,3 +11,4 @@ pub mod manage;
 pub mod projector;
 pub mod relay;
 pub mod replays;
+pub mod secret_text;

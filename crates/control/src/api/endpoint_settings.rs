@@ -1,95 +1,143 @@
-//! What requests and answers about an endpoint's settings look like.
+//! What of an endpoint's settings requests and answers say, and what is checked of it.
 
-use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
-use poem_openapi::{
-    Object,
-    registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{Example, MaybeUndefined, ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
-};
+use poem_openapi::{Object, types::MaybeUndefined};
 use postrider_domain::{
-    RateLimit, Timestamp,
-    endpoint::{EndpointSettings, Ordering},
+    RateLimit,
+    custom_header::{check_custom_header, check_signature_header},
+    endpoint::{EndpointSettings, MaintenanceWindow, SigningStyle},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
+    body::escaped,
+    endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
     problem::Problem,
-    schema::{Time, documented_type},
+    schema::{SecretJson, Time},
+    state::CertificateCheck,
 };
-use crate::manage::{endpoint_settings::SettingsPatch, endpoints::Held};
+use crate::{
+    manage::endpoint_settings::SettingsPatch,
+    secret_text::{REDACTED, SecretText},
+};
 
-/// How many deliveries an endpoint takes, as the domain reads and writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct RateLimitJson(pub RateLimit);
-
-/// That an endpoint is ordered, as the domain reads and writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct OrderingJson(pub Ordering);
-
-documented_type!(
-    RateLimitJson,
-    as "RateLimit",
-    MetaSchema {
-        description: Some(
-            "How many deliveries are sent: `{\"per_second\": 10}`, `{\"per_minute\": 90}` or both, which are then both \
-             kept; each may have a `burst`, how many may go at once after a rest. What comes faster waits.",
-        ),
-        properties: ["per_second", "per_minute", "burst"].map(|name| (name, u32::schema_ref())).into(),
-        example: Some(json!({"per_second": 10, "burst": 20})),
-        ..MetaSchema::new("object")
-    }
-);
-
-documented_type!(
-    OrderingJson,
-    as "Ordering",
-    MetaSchema {
-        description: Some(
-            "Deliveries of one ordering key are sent one at a time, in order. `on_exhausted` says what becomes of a key \
-             whose delivery has used up its attempts: `skip` puts that one in the dead-letter queue and goes on, \
-             `block` holds the key until the endpoint is enabled anew or the delivery is cancelled.",
-        ),
-        required: vec!["on_exhausted"],
-        properties: vec![(
-            "on_exhausted",
-            MetaSchemaRef::Inline(Box::new(MetaSchema {
-                enum_items: vec![json!("skip"), json!("block")],
-                ..MetaSchema::new("string")
-            })),
-        )],
-        example: Some(json!({"on_exhausted": "skip"})),
-        ..MetaSchema::new("object")
-    }
-);
+/// The most maintenance windows of one endpoint.
+const MAX_MAINTENANCE_WINDOWS: usize = 20;
+/// The longest certificate chain, private key or list of authorities.
+const MAX_PEM_BYTES: usize = 64 << 10;
 
 /// What of an endpoint's settings a request names.
 #[derive(Debug)]
 pub(super) struct SettingsInput {
     pub rate_limit: MaybeUndefined<RateLimitJson>,
     pub ordering: MaybeUndefined<OrderingJson>,
+    pub signing: Option<SigningJson>,
+    pub body: Option<BodyJson>,
+    pub headers: BTreeMap<String, Option<SecretJson>>,
+    pub client_certificate: MaybeUndefined<ClientCertificate>,
+    pub ca: MaybeUndefined<String>,
+    pub maintenance: Option<Vec<MaintenanceJson>>,
 }
 
 impl SettingsInput {
     /// Checks every value.
-    pub(super) fn check(self) -> SettingsPatch {
-        SettingsPatch {
+    pub(super) fn check(self, certificates: CertificateCheck) -> Result<SettingsPatch, Problem> {
+        Ok(SettingsPatch {
             rate_limit: named(self.rate_limit).map(|limit| limit.map(|limit| limit.0)),
             ordering: named(self.ordering).map(|ordering| ordering.map(|ordering| ordering.0)),
-        }
+            signing: self.signing.map(signing).transpose()?,
+            body: self.body.map(|body| body.0),
+            headers: headers(self.headers)?,
+            client_identity: match named(self.client_certificate) {
+                Some(Some(certificate)) => Some(Some(client_identity(&certificate, certificates)?)),
+                other => other.map(|_| None),
+            },
+            ca: match named(self.ca) {
+                Some(Some(pem)) => Some(Some(authorities(pem, certificates)?)),
+                other => other,
+            },
+            maintenance: self.maintenance.map(|windows| maintenance(&windows)).transpose()?,
+        })
     }
 }
 
 /// What a field says, if it is there.
+#[expect(clippy::option_option, reason = "not named, removed and set, as in a patch")]
 fn named<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
     match field {
         MaybeUndefined::Undefined => None,
         MaybeUndefined::Null => Some(None),
         MaybeUndefined::Value(value) => Some(Some(value)),
     }
+}
+
+fn signing(json: SigningJson) -> Result<SigningStyle, Problem> {
+    if let SigningJson::Hmac { header, .. } = &json {
+        check_signature_header(header)
+            .map_err(|refused| Problem::field("/signing/hmac/header", refused.to_string()))?;
+    }
+    Ok(json.into())
+}
+
+fn headers(json: BTreeMap<String, Option<SecretJson>>) -> Result<BTreeMap<String, Option<SecretText>>, Problem> {
+    let mut seen = HashSet::with_capacity(json.len());
+    let mut checked = BTreeMap::new();
+    for (name, value) in json {
+        let field = || format!("/headers/{}", escaped(&name));
+        // The name of one that is kept or removed is checked too: it can't be one that is there.
+        let to_check = value.as_ref().map_or("", |value| value.0.reveal());
+        check_custom_header(&name, to_check).map_err(|refused| Problem::field(field(), refused.to_string()))?;
+        if !seen.insert(name.to_ascii_lowercase()) {
+            return Err(Problem::field(field(), "is given twice: names are the same in any case"));
+        }
+        checked.insert(name, value.map(|value| value.0));
+    }
+    Ok(checked)
+}
+
+fn client_identity(input: &ClientCertificate, check: CertificateCheck) -> Result<SecretText, Problem> {
+    pem_length("/client_certificate/certificate", &input.certificate)?;
+    pem_length("/client_certificate/private_key", input.private_key.0.reveal())?;
+    let identity = SecretText::new(format!("{}\n{}", input.certificate, input.private_key.0.reveal()));
+    check(Some(identity.reveal().as_bytes()), None).map_err(|error| Problem::field("/client_certificate", error))?;
+    Ok(identity)
+}
+
+fn authorities(pem: String, check: CertificateCheck) -> Result<String, Problem> {
+    pem_length("/ca", &pem)?;
+    // What is here is shown in answers.
+    if pem.contains("PRIVATE KEY") {
+        return Err(Problem::field("/ca", "has a private key in it: give certificates only"));
+    }
+    check(None, Some(pem.as_bytes())).map_err(|error| Problem::field("/ca", error))?;
+    Ok(pem)
+}
+
+fn pem_length(field: &str, pem: &str) -> Result<(), Problem> {
+    if pem.len() > MAX_PEM_BYTES {
+        return Err(Problem::field(field, format!("is over {MAX_PEM_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+fn maintenance(windows: &[MaintenanceJson]) -> Result<Vec<MaintenanceWindow>, Problem> {
+    if windows.len() > MAX_MAINTENANCE_WINDOWS {
+        let detail = format!("has {} windows, at most {MAX_MAINTENANCE_WINDOWS} are allowed", windows.len());
+        return Err(Problem::field("/maintenance", detail));
+    }
+    windows.iter().enumerate().map(|(index, window)| maintenance_window(index, window)).collect()
+}
+
+fn maintenance_window(index: usize, window: &MaintenanceJson) -> Result<MaintenanceWindow, Problem> {
+    let MaintenanceJson { from: Time(from), until: Time(until), every_seconds } = *window;
+    let refused = |field: &str, detail: &str| Err(Problem::field(format!("/maintenance/{index}/{field}"), detail));
+    if until <= from {
+        return refused("until", "must be after 'from'");
+    }
+    if every_seconds.is_some_and(|seconds| u128::from(seconds) * 1_000 < until.since(from).as_millis()) {
+        return refused("every_seconds", "must be at least as long as the window");
+    }
+    Ok(MaintenanceWindow { from, until, every_seconds })
 }
 
 /// The settings within an endpoint's answer.
@@ -99,85 +147,38 @@ pub(super) struct Settings {
     paused: bool,
     /// What was matched before this was skipped when the endpoint was resumed.
     skip_before: Option<Time>,
+    /// When nothing is sent.
+    maintenance: Vec<MaintenanceJson>,
     /// How many deliveries it takes; null: as many as it answers.
     rate_limit: Option<RateLimitJson>,
     /// Whether deliveries of one ordering key are sent in order; null: they are not.
     ordering: Option<OrderingJson>,
+    /// How requests are signed.
+    signing: SigningJson,
+    /// What the body is.
+    body: BodyJson,
+    /// Headers that are sent with every request. Their values are not shown: each is `********`.
+    headers: BTreeMap<String, String>,
+    /// Whether it has a client certificate, which is not shown.
+    client_certificate_set: bool,
+    /// Certificate authorities that are trusted instead of the deployment's: PEM.
+    ca: Option<String>,
 }
 
-impl From<&EndpointSettings> for Settings {
-    fn from(settings: &EndpointSettings) -> Self {
+impl From<EndpointSettings> for Settings {
+    fn from(settings: EndpointSettings) -> Self {
         Self {
             paused: settings.paused,
             skip_before: settings.skip_before.map(Time),
+            maintenance: settings.maintenance.iter().map(Into::into).collect(),
             rate_limit: settings.rate_limit.map(RateLimitJson),
             ordering: settings.ordering.map(OrderingJson),
+            signing: settings.signing.into(),
+            body: BodyJson(settings.body),
+            headers: settings.headers.into_iter().map(|header| (header.name, REDACTED.to_owned())).collect(),
+            client_certificate_set: settings.client_identity.is_some(),
+            ca: settings.ca,
         }
-    }
-}
-
-/// How an endpoint is resumed.
-#[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ResumeInput {
-    /// What becomes of what was held: all of it is delivered if not given.
-    #[serde(default)]
-    #[oai(default)]
-    held: HeldJson,
-}
-
-/// What becomes of what was held.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum HeldJson {
-    #[default]
-    All,
-    None,
-    Since(Time),
-}
-
-documented_type!(
-    HeldJson,
-    as "Held",
-    MetaSchema {
-        description: Some(
-            "`\"all\"` that was held is delivered, `\"none\"` of it, or what was matched at a time or later: \
-             `{\"since\": \"2026-01-31T12:00:00Z\"}`. The rest is skipped for good, with a record of it in the log.",
-        ),
-        any_of: vec![
-            MetaSchemaRef::Inline(Box::new(MetaSchema {
-                enum_items: vec![json!("all"), json!("none")],
-                ..MetaSchema::new("string")
-            })),
-            MetaSchemaRef::Inline(Box::new(MetaSchema {
-                required: vec!["since"],
-                properties: vec![("since", Time::schema_ref())],
-                ..MetaSchema::new("object")
-            })),
-        ],
-        example: Some(json!("all")),
-        ..MetaSchema::ANY
-    }
-);
-
-impl ResumeInput {
-    /// Checks it at `now` in broker time.
-    pub(super) fn check(&self, now: Timestamp) -> Result<Held, Problem> {
-        match self.held {
-            HeldJson::All => Ok(Held::Delivered),
-            HeldJson::None => Ok(Held::SkippedBefore(now)),
-            HeldJson::Since(Time(since)) if since > now => {
-                Err(Problem::field("/held/since", "must not be in the future; \"none\" skips all that is held by now"))
-            }
-            HeldJson::Since(Time(since)) => Ok(Held::SkippedBefore(since)),
-        }
-    }
-}
-
-impl Example for ResumeInput {
-    fn example() -> Self {
-        Self { held: HeldJson::Since(Time(Timestamp::from_millis(1_769_860_800_000))) }
     }
 }
 
@@ -185,6 +186,6 @@ impl Settings {
     /// The settings of an example.
     pub(super) fn example() -> Self {
         let limit = RateLimit::new(Some(10), None, Some(20)).expect("the limits allow it");
-        Self { rate_limit: Some(RateLimitJson(limit)), ..Self::from(&EndpointSettings::default()) }
+        Self { rate_limit: Some(RateLimitJson(limit)), ..Self::from(EndpointSettings::default()) }
     }
 }

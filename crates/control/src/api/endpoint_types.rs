@@ -1,5 +1,7 @@
 //! What requests and answers about endpoints look like.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{
     Enum, Object,
     types::{Example, MaybeUndefined},
@@ -9,9 +11,10 @@ use postrider_postgres::endpoints::EndpointRow;
 use serde::Deserialize;
 
 use super::{
-    endpoint_settings::{OrderingJson, RateLimitJson, Settings, SettingsInput},
+    endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
+    endpoint_settings::{Settings, SettingsInput},
     problem::Problem,
-    schema::{FilterJson, RetryJson, Time},
+    schema::{FilterJson, RetryJson, SecretJson, Time},
     state::ApiState,
     subscriptions::Subscription,
     validate,
@@ -60,6 +63,23 @@ pub(super) struct EndpointInput {
     rate_limit: Option<RateLimitJson>,
     /// Makes it ordered, by the events' ordering key; in any order if not given.
     ordering: Option<OrderingJson>,
+    /// How requests are signed; as Standard Webhooks says if not given.
+    signing: Option<SigningJson>,
+    /// What the body is; the envelope if not given.
+    body: Option<BodyJson>,
+    /// Headers that are sent with every request, at most 20: name and value (4,096 bytes). Values are kept sealed and
+    /// not shown again.
+    #[serde(default)]
+    #[oai(default)]
+    headers: BTreeMap<String, Option<SecretJson>>,
+    /// A client certificate for servers that ask for one. It is kept sealed and not shown again.
+    client_certificate: Option<ClientCertificate>,
+    /// Certificate authorities that are trusted instead of the deployment's: PEM.
+    #[oai(validator(max_length = 65536))]
+    ca: Option<String>,
+    /// When nothing is sent.
+    #[oai(validator(max_items = 20))]
+    maintenance: Option<Vec<MaintenanceJson>>,
 }
 
 fn enabled_by_default() -> bool {
@@ -109,6 +129,24 @@ pub(super) struct EndpointPatchInput {
     /// Makes it ordered, by the events' ordering key; null ends that.
     #[serde(default)]
     ordering: MaybeUndefined<OrderingJson>,
+    /// How requests are signed.
+    signing: Option<SigningJson>,
+    /// What the body is, of events that are matched from then on.
+    body: Option<BodyJson>,
+    /// Headers that change, by name: a value, or null to remove the header. Those that are not named stay, and so
+    /// does one whose value is `********`.
+    #[serde(default)]
+    #[oai(default)]
+    headers: BTreeMap<String, Option<SecretJson>>,
+    /// A client certificate for servers that ask for one; null removes it.
+    #[serde(default)]
+    client_certificate: MaybeUndefined<ClientCertificate>,
+    /// Certificate authorities that are trusted instead of the deployment's: PEM; null removes them.
+    #[serde(default)]
+    ca: MaybeUndefined<String>,
+    /// When nothing is sent: replaces all that were given before.
+    #[oai(validator(max_items = 20))]
+    maintenance: Option<Vec<MaintenanceJson>>,
 }
 
 /// Why Postrider disabled an endpoint: `gone` (it answered 410), `failing` (it failed at least 20 times over at least
@@ -187,6 +225,12 @@ impl Example for EndpointInput {
             retry: Some(RetryJson(RetryPolicy::default())),
             rate_limit: None,
             ordering: None,
+            signing: None,
+            body: None,
+            headers: BTreeMap::new(),
+            client_certificate: None,
+            ca: None,
+            maintenance: None,
         }
     }
 }
@@ -202,6 +246,12 @@ impl Example for EndpointPatchInput {
             retry: None,
             rate_limit: MaybeUndefined::Undefined,
             ordering: MaybeUndefined::Undefined,
+            signing: None,
+            body: None,
+            headers: BTreeMap::new(),
+            client_certificate: MaybeUndefined::Undefined,
+            ca: MaybeUndefined::Undefined,
+            maintenance: None,
         }
     }
 }
@@ -253,6 +303,12 @@ impl EndpointInput {
         let settings = SettingsInput {
             rate_limit: MaybeUndefined::from_opt_undefined(self.rate_limit),
             ordering: MaybeUndefined::from_opt_undefined(self.ordering),
+            signing: self.signing,
+            body: self.body,
+            headers: self.headers,
+            client_certificate: MaybeUndefined::from_opt_undefined(self.client_certificate),
+            ca: MaybeUndefined::from_opt_undefined(self.ca),
+            maintenance: self.maintenance,
         };
         Ok(NewEndpoint {
             name: validate::name("/name", &self.name)?,
@@ -260,7 +316,7 @@ impl EndpointInput {
             enabled: self.enabled,
             timeout_ms: validate::timeout_ms("/timeout_ms", self.timeout_ms)?,
             retry: self.retry.map(|retry| retry.0).unwrap_or_default(),
-            settings: settings.check(),
+            settings: settings.check(state.check_certificates)?,
             subscriptions,
             // Last: it may ask a name server.
             target: validate::url("/url", &self.url, state).await?,
@@ -282,14 +338,23 @@ impl EndpointPatchInput {
     /// Checks every value.
     pub(super) async fn check(self, state: &ApiState) -> Result<EndpointPatch, Problem> {
         let timeout_ms = self.timeout_ms.map(|value| validate::timeout_ms("/timeout_ms", value)).transpose()?;
-        let settings = SettingsInput { rate_limit: self.rate_limit, ordering: self.ordering };
+        let settings = SettingsInput {
+            rate_limit: self.rate_limit,
+            ordering: self.ordering,
+            signing: self.signing,
+            body: self.body,
+            headers: self.headers,
+            client_certificate: self.client_certificate,
+            ca: self.ca,
+            maintenance: self.maintenance,
+        };
         Ok(EndpointPatch {
             name: self.name.map(|name| validate::name("/name", &name)).transpose()?,
             description: self.description.map(|text| validate::description("/description", text)).transpose()?,
             enabled: self.enabled,
             timeout_ms,
             retry: self.retry.map(|retry| retry.0),
-            settings: settings.check(),
+            settings: settings.check(state.check_certificates)?,
             target: match self.url {
                 Some(url) => Some(validate::url("/url", &url, state).await?),
                 None => None,
@@ -312,7 +377,7 @@ impl Endpoint {
             disabled_at: row.disabled.map(|disabled| Time(disabled.at)),
             timeout_ms: row.timeout_ms,
             retry: RetryJson(row.retry),
-            settings: (&row.settings).into(),
+            settings: row.settings.into(),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         })

@@ -11,12 +11,12 @@ use postrider_postgres::endpoints;
 use super::{
     access::Authenticated,
     body::Body,
-    endpoint_settings::ResumeInput,
     endpoint_types::{CreatedEndpoint, Endpoint, EndpointInput, EndpointPatchInput},
     openapi::Tag,
     pagination::{Page, PageRequest},
     problem::{Problem, ReadProblem, WriteProblem},
     respond::{Created, Done, Found},
+    resume::ResumeInput,
     state::ApiState,
     validate,
 };

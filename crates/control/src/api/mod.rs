@@ -5,6 +5,7 @@ mod api_keys;
 mod body;
 mod deliveries;
 mod delivery_types;
+mod endpoint_setting_types;
 mod endpoint_settings;
 mod endpoint_types;
 mod endpoints;
@@ -15,6 +16,7 @@ mod openapi;
 mod pagination;
 mod problem;
 mod respond;
+mod resume;
 mod schema;
 mod server;
 mod state;
@@ -28,4 +30,6 @@ pub use kafka_publisher::KafkaPublisher;
 pub use openapi::openapi_document;
 pub use problem::{Problem, ProblemKind};
 pub use server::{Api, ApiError, serve};
-pub use state::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher};
+pub use state::{
+    ApiConfig, ApiState, CertificateCheck, EventToPublish, HostResolver, PublishError, Published, Publisher,
+};

@@ -10,6 +10,8 @@ use postrider_domain::{Timestamp, retry::RetryPolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json, value::RawValue};
 
+use crate::secret_text::SecretText;
+
 /// A point in time, RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Time(pub Timestamp);
@@ -43,6 +45,11 @@ pub(crate) struct FilterJson(pub Value);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RawJson(pub Box<RawValue>);
+
+/// What is taken and never shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SecretJson(pub SecretText);
 
 /// Makes a type with serde's JSON known to the document: in place, or under a name of its own (`as`), which keeps
 /// its description where a field has another.
@@ -148,4 +155,10 @@ documented_type!(
         example: Some(json!({"order_id": "ord_1042", "total": 129.90})),
         ..MetaSchema::ANY
     }
+);
+
+documented_type!(
+    SecretJson,
+    "string_password",
+    MetaSchema { write_only: true, ..MetaSchema::new_with_format("string", "password") }
 );

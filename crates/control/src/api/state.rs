@@ -50,6 +50,8 @@ pub struct ApiState {
     pub egress: EgressPolicy,
     /// Looks up the addresses of an endpoint's host.
     pub resolver: Arc<dyn HostResolver>,
+    /// Whether deliveries can be made with certificates of an endpoint's own.
+    pub check_certificates: CertificateCheck,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
@@ -65,6 +67,10 @@ pub trait HostResolver: Send + Sync {
     /// Every address of `host`; the error is in words.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, String>>;
 }
+
+/// Reads an endpoint's certificates (PEM) the way deliveries do: a client's chain with its private key, and
+/// authorities. The error is in words and never shows the key.
+pub type CertificateCheck = fn(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String>;
 
 /// An event that came over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,6 +119,7 @@ pub(crate) fn not_managed(error: ManageError, id: &str) -> Problem {
     match error {
         ManageError::NotFound(what) => Problem::not_found(what, id),
         ManageError::TooManySubscriptions(_) => Problem::field("/endpoint_id", error.to_string()),
+        ManageError::Setting { field, message } => Problem::field(field, message),
         ManageError::Sealed { .. } => Problem::internal(&error),
         ManageError::Database(error) => error.into(),
     }

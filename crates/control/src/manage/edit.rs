@@ -30,6 +30,14 @@ pub enum ManageError {
     /// The endpoint has as many subscriptions as it may.
     #[error("an endpoint may have at most {0} subscriptions; delete one, or use several event types in one")]
     TooManySubscriptions(usize),
+    /// A setting that does not go with the others.
+    #[error("{message}")]
+    Setting {
+        /// Which, as a JSON pointer.
+        field: &'static str,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
     /// A stored secret can't be opened with the keys at hand.
     #[error("what is sealed in {entity} can't be opened: {reason}; is its key missing from the key ring?")]
     Sealed {

@@ -110,6 +110,9 @@ pub async fn create(
         sealed: seal(edit.key_ring, tenant, &id, purpose::SECRET, 1, secret_text.as_bytes(), rng),
         expires_at: None,
     };
+    let settings = new
+        .settings
+        .apply(EndpointSettings::default(), |purpose, text| seal(edit.key_ring, tenant, &id, purpose, 1, text, rng))?;
     let row = EndpointRow {
         url: seal(edit.key_ring, tenant, &id, purpose::URL, 1, new.target.url.as_str().as_bytes(), rng),
         id,
@@ -122,7 +125,7 @@ pub async fn create(
         disabled: None,
         timeout_ms: new.timeout_ms,
         retry: new.retry,
-        settings: new.settings.apply(EndpointSettings::default()),
+        settings,
         version: 1,
         created_at: edit.now,
         updated_at: edit.now,
@@ -256,7 +259,10 @@ fn patched(
     row.description = patch.description.unwrap_or(row.description);
     row.timeout_ms = patch.timeout_ms.unwrap_or(row.timeout_ms);
     row.retry = patch.retry.unwrap_or(row.retry);
-    row.settings = patch.settings.apply(row.settings);
+    let settings = std::mem::take(&mut row.settings);
+    row.settings = patch
+        .settings
+        .apply(settings, |purpose, text| seal(edit.key_ring, &row.tenant, &row.id, purpose, row.version, text, rng))?;
     let mut starts_afresh = patch.enabled == Some(true) && !row.enabled;
     if let Some(target) = patch.target
         && *url(edit.key_ring, &row)? != *target.url.as_str()

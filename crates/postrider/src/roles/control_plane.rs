@@ -13,7 +13,7 @@ use postrider_control::{
     projector::Projector,
     relay::{Relay, RelayConfig},
 };
-use postrider_pipeline::egress::{ResolveError, VettedResolver};
+use postrider_pipeline::egress::{EndpointTls, ResolveError, VettedResolver};
 use tracing::info;
 
 use super::Parts;
@@ -38,6 +38,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         key_ring: parts.key_ring(),
         egress: parts.egress_policy(),
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
+        check_certificates,
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         broker_clock: kafka.producer.clock().clone(),
         readiness: parts.readiness.clone(),
@@ -46,6 +47,10 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     lifecycle.spawn("the API", api.run(state, parts.shutdown.clone()));
     info!(%address, "the API listens");
     Ok(address)
+}
+
+fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
+    EndpointTls::parse(identity, authorities).map(drop).map_err(|error| error.to_string())
 }
 
 /// Starts the relay.

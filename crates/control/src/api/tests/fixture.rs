@@ -66,11 +66,18 @@ impl Publisher for FakePublisher {
     }
 }
 
+/// Takes texts that begin as PEM does: what is in them is the pipeline's to tell.
+fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
+    let good = |pem: &[u8]| pem.starts_with(b"-----BEGIN CERTIFICATE-----");
+    if identity.into_iter().chain(authorities).all(good) { Ok(()) } else { Err("this is no certificate".to_owned()) }
+}
+
 /// An API, and what is behind it.
 pub struct Fixture {
     app: BoxEndpoint<'static, Response>,
     pub pool: PgPool,
     pub publisher: Arc<FakePublisher>,
+    pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
     pub operator_key: String,
@@ -125,13 +132,14 @@ impl Fixture {
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
             pool: pool.clone(),
-            key_ring,
+            key_ring: key_ring.clone(),
             egress: EgressPolicy::default(),
             resolver: Arc::new(FakeResolver(HashMap::from([
                 ("public.example.com", vec![IpAddr::from([93, 184, 216, 34])]),
                 ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
             ]))),
             publisher: publisher.clone(),
+            check_certificates,
             broker_clock: broker_clock.clone(),
             readiness: readiness.clone(),
             metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
@@ -139,7 +147,7 @@ impl Fixture {
         let config =
             ApiConfig { publish_timeout: Duration::from_millis(200), max_body_bytes: 2 << 20, ..ApiConfig::default() };
         let app = app(config, state).map_to_response().boxed();
-        Self { app, pool, publisher, broker_clock, readiness, operator_key: operator_key.to_string() }
+        Self { app, pool, publisher, key_ring, broker_clock, readiness, operator_key: operator_key.to_string() }
     }
 
     /// Sends any request.

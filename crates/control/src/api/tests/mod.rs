@@ -7,4 +7,5 @@ pub(crate) mod fixture;
 mod holding;
 mod input;
 mod publishing;
+mod settings;
 mod tenants;
