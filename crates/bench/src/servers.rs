@@ -28,7 +28,7 @@ pub struct Cpu {
 impl Servers {
     /// Starts both.
     pub async fn start() -> anyhow::Result<Self> {
-        let (kafka, postgres) = tokio::join!(KafkaCluster::start(1), LocalPostgres::start(None));
+        let (kafka, postgres) = tokio::join!(KafkaCluster::start_as_shipped(1), LocalPostgres::start(None));
         Ok(Self { kafka: kafka.context("start Kafka")?, postgres: postgres.context("start Postgres")? })
     }
 

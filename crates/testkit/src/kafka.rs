@@ -30,10 +30,24 @@ const POLL: Duration = Duration::from_millis(50);
 /// What a broker logs once it serves requests.
 const STARTED: &str = "Kafka Server started";
 
+/// How Kafka's own scripts start a broker.
+const AS_SHIPPED: [&str; 7] = [
+    "-server",
+    "-Xms1g",
+    "-Xmx1g",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+];
+/// A JVM that starts fast and stays small.
+const SMALL: [&str; 4] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+
 /// A running cluster. Dropping it kills the brokers and removes their folder.
 #[derive(Debug)]
 pub struct KafkaCluster {
     jars: PathBuf,
+    jvm: &'static [&'static str],
     folder: PathBuf,
     temporary: Option<TempDir>,
     brokers: Vec<Broker>,
@@ -43,6 +57,16 @@ pub struct KafkaCluster {
 impl KafkaCluster {
     /// Starts a cluster of `brokers` brokers (1 or 3), each broker also a controller, and waits until all serve.
     pub async fn start(brokers: u16) -> anyhow::Result<Self> {
+        Self::start_on(brokers, &SMALL).await
+    }
+
+    /// The same with brokers that run as they do in production: they start slowly and then take less of the machine
+    /// for each record, so that what they take can be measured.
+    pub async fn start_as_shipped(brokers: u16) -> anyhow::Result<Self> {
+        Self::start_on(brokers, &AS_SHIPPED).await
+    }
+
+    async fn start_on(brokers: u16, jvm: &'static [&'static str]) -> anyhow::Result<Self> {
         let jars = jars_folder()?;
         let temporary =
             tempfile::Builder::new().prefix("postrider-kafka-").tempdir().context("make a folder for Kafka")?;
@@ -52,7 +76,7 @@ impl KafkaCluster {
             .collect::<std::io::Result<Vec<Broker>>>()
             .context("find free ports for Kafka")?;
         let running = brokers.iter().map(|_| Mutex::new(None)).collect();
-        let cluster = Self { jars, folder, temporary: Some(temporary), brokers, running };
+        let cluster = Self { jars, jvm, folder, temporary: Some(temporary), brokers, running };
         try_join_all((0..cluster.brokers.len()).map(|index| cluster.format(index))).await?;
         try_join_all((0..cluster.brokers.len()).map(|index| cluster.start_broker(index))).await?;
         Ok(cluster)
@@ -82,7 +106,7 @@ impl KafkaCluster {
         let log = self.log(index);
         let seen = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let command = GuardedCommand {
-            command: self.java(index, "512m", &["kafka.Kafka", "server.properties"]),
+            command: self.java(index, self.jvm, &["kafka.Kafka", "server.properties"]),
             current_dir: self.folder(index),
             log: log.clone(),
             run_as: None,
@@ -144,7 +168,7 @@ impl KafkaCluster {
         std::fs::write(folder.join("log4j2.properties"), LOG4J2)?;
         std::fs::write(folder.join("server.properties"), server_properties(index, &self.brokers, &folder))?;
         let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", "server.properties"];
-        let command = self.java(index, "128m", &format);
+        let command = self.java(index, &SMALL, &format);
         let output = Command::new(&command[0])
             .args(&command[1..])
             .current_dir(&folder)
@@ -159,13 +183,11 @@ impl KafkaCluster {
         Ok(())
     }
 
-    /// A JVM that starts fast and stays small.
-    fn java(&self, index: usize, heap: &str, main: &[&str]) -> Vec<OsString> {
+    fn java(&self, index: usize, jvm: &[&str], main: &[&str]) -> Vec<OsString> {
         let log4j2 = format!("-Dlog4j2.configurationFile={}", self.folder(index).join("log4j2.properties").display());
-        let heap = format!("-Xmx{heap}");
         let class_path = format!("{}/*", self.jars.display());
-        let start = ["java", &heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", &log4j2];
-        start.into_iter().chain(["-cp", &class_path]).chain(main.iter().copied()).map(OsString::from).collect()
+        let words = ["java"].into_iter().chain(jvm.iter().copied()).chain([&*log4j2, "-cp", &class_path]);
+        words.chain(main.iter().copied()).map(OsString::from).collect()
     }
 
     fn folder(&self, index: usize) -> PathBuf {
