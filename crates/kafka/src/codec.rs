@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::Deserialize;
-use serde_avro_fast::{Schema, from_datum_slice, ser::SerializerConfig, to_single_object_vec};
+use serde_avro_fast::{Schema, from_datum_slice, ser::SerializerConfig, to_single_object};
 use tokio::sync::watch;
 
 use crate::records;
@@ -69,6 +69,8 @@ struct Named {
     name: String,
 }
 
+/// What most records fit in, so that encoding them does not move them from buffer to ever larger buffer.
+const USUAL_RECORD_BYTES: usize = 2_048;
 const HEADER_BYTES: usize = 10;
 const MAGIC: [u8; 2] = [0xC3, 0x01];
 
@@ -124,7 +126,8 @@ impl Codec {
     pub fn encode<T: AvroRecord>(&self, value: &T) -> Bytes {
         let schema = &self.0.writers[T::SCHEMA];
         let mut config = SerializerConfig::new(schema);
-        let bytes = to_single_object_vec(&value.to_wire(), &mut config);
+        let buffer = Vec::with_capacity(USUAL_RECORD_BYTES);
+        let bytes = to_single_object(&value.to_wire(), buffer, &mut config);
         bytes.expect("a value of our own types fits its schema").into()
     }
 
@@ -157,6 +160,8 @@ impl Codec {
 #[cfg(test)]
 mod tests {
     use postrider_domain::{ConfigEntry, ConfigMarker, DirectoryVersion};
+
+    use serde_avro_fast::to_single_object_vec;
 
     use super::*;
 
