@@ -38,8 +38,9 @@ const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often such pools are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// Idle HTTP/1.1 connections of one tenant to one origin.
-const MAX_IDLE_CONNECTIONS: usize = 64;
+/// Idle HTTP/1.1 connections of one tenant to one origin: as many as a burst to all of its endpoints there takes. With
+/// fewer, more than every second delivery of a backlog makes a connection that is closed behind it.
+const MAX_IDLE_CONNECTIONS: usize = 1_024;
 /// The head of a response, in bytes. It is compared between two reads, the last of which may be as long again.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Headers of a response.
