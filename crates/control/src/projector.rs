@@ -22,8 +22,8 @@ mod write;
 use std::sync::Arc;
 
 use postrider_kafka::{
-    Codec, KafkaConfig, Positions, ProduceError, Producer, ReadinessHandle, Shutdown, StageConfig, StageConsumer,
-    Topics,
+    Codec, FetchSize, KafkaConfig, Positions, ProduceError, Producer, ReadinessHandle, Shutdown, StageConfig,
+    StageConsumer, Topics,
 };
 use postrider_postgres::PgPool;
 use tokio::task::{JoinError, JoinSet};
@@ -98,6 +98,7 @@ impl Projector {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ProjectorError> {
         let topics = vec![self.topics.delivery_events(), self.topics.endpoint_state()];
         let mut config = StageConfig::new(self.topics.group("projector"), topics);
+        config.fetch = FetchSize::Batches;
         config.positions = Positions::External(Arc::new(LogPositions(self.shared.clone())));
         let mut consumer =
             StageConsumer::start(&self.kafka, config, shutdown.clone()).map_err(ProjectorError::Consumer)?;

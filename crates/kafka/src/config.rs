@@ -33,6 +33,8 @@ pub struct KafkaConfig {
 pub enum FetchSize {
     /// For throughput.
     Large,
+    /// For throughput, where nobody waits for a record: the brokers answer when there is something worth it.
+    Batches,
     /// For a reader that mostly waits with its partitions paused: what is fetched ahead is thrown away.
     Small,
 }
@@ -78,20 +80,20 @@ impl KafkaConfig {
         self.with_properties(self.base())
     }
 
-    pub(crate) fn producer(&self) -> ClientConfig {
+    pub(crate) fn producer(&self, linger: Duration) -> ClientConfig {
         let mut config = self.base();
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             // Transient errors are retried for as long as they last; what waits is bounded by the sender.
             .set("message.timeout.ms", "0")
-            .set("linger.ms", "0")
+            .set("linger.ms", linger.as_millis().to_string())
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         self.with_properties(config)
     }
 
     pub(crate) fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = self.producer();
+        let mut config = self.producer(Duration::ZERO);
         config
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", "10000")
@@ -108,7 +110,7 @@ impl KafkaConfig {
             .set("fetch.queue.backoff.ms", "5")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         match fetch {
-            FetchSize::Large => {
+            FetchSize::Large | FetchSize::Batches => {
                 config.set("queued.min.messages", "2000").set("queued.max.messages.kbytes", "16384");
             }
             FetchSize::Small => {
@@ -117,6 +119,9 @@ impl KafkaConfig {
                     .set("queued.max.messages.kbytes", "256")
                     .set("fetch.message.max.bytes", "262144");
             }
+        }
+        if fetch == FetchSize::Batches {
+            config.set("fetch.min.bytes", "65536").set("fetch.wait.max.ms", "100");
         }
         if self.embedded {
             // A produce does not wake a long poll of the in-process broker.
@@ -176,5 +181,37 @@ impl KafkaConfig {
         });
         let answer = asked.await.unwrap_or_else(|error| Err(error.to_string()));
         answer.map_err(|reason| ConnectError { servers, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kafka(properties: &[(&str, &str)]) -> KafkaConfig {
+        KafkaConfig {
+            bootstrap_servers: "127.0.0.1:9092".to_owned(),
+            properties: properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            client_id: "test".to_owned(),
+            instance_id: None,
+            embedded: false,
+        }
+    }
+
+    #[test]
+    fn a_producer_lingers_as_long_as_it_is_told_unless_the_operator_says_otherwise() {
+        for (properties, at_once, patient) in [(&[][..], "0", "10"), (&[("linger.ms", "3")], "3", "3")] {
+            let linger = |linger| kafka(properties).producer(linger).get("linger.ms").map(str::to_owned);
+            assert_eq!(linger(Duration::ZERO).as_deref(), Some(at_once));
+            assert_eq!(linger(Duration::from_millis(10)).as_deref(), Some(patient));
+        }
+    }
+
+    #[test]
+    fn only_a_reader_that_nobody_waits_for_lets_the_brokers_collect() {
+        for (fetch, bytes) in [(FetchSize::Large, None), (FetchSize::Small, None), (FetchSize::Batches, Some("65536"))]
+        {
+            assert_eq!(kafka(&[]).group_consumer("group", fetch).get("fetch.min.bytes"), bytes);
+        }
     }
 }

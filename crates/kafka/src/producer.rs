@@ -14,6 +14,9 @@ use crate::{BrokerClock, KafkaConfig, Outgoing, client_log::LogContext};
 
 /// Records that may be sent and not yet acknowledged, per producer; further sends wait.
 const MAX_UNACKNOWLEDGED_RECORDS: usize = 10_000;
+/// How long a record of a patient producer waits for others at most. What it tells of is settled that much later, so
+/// it is also what a kill repeats.
+const PATIENT_LINGER: Duration = Duration::from_millis(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
@@ -64,10 +67,21 @@ impl std::fmt::Debug for Producer {
 }
 
 impl Producer {
-    /// A producer whose acknowledgements teach `clock` the brokers' time. Error: a property is not one.
+    /// A producer that sends at once, whose acknowledgements teach `clock` the brokers' time. Error: a property is
+    /// not one.
     pub fn new(kafka: &KafkaConfig, clock: BrokerClock) -> Result<Self, String> {
-        let client =
-            kafka.producer().create_with_context(LogContext).map_err(|error| format!("kafka.properties: {error}"))?;
+        Self::lingering(kafka, clock, Duration::ZERO)
+    }
+
+    /// A producer for what nobody waits for: its records wait for others to share a request with, which spares the
+    /// brokers most of their work.
+    pub fn patient(kafka: &KafkaConfig, clock: BrokerClock) -> Result<Self, String> {
+        Self::lingering(kafka, clock, PATIENT_LINGER)
+    }
+
+    fn lingering(kafka: &KafkaConfig, clock: BrokerClock, linger: Duration) -> Result<Self, String> {
+        let config = kafka.producer(linger);
+        let client = config.create_with_context(LogContext).map_err(|error| format!("kafka.properties: {error}"))?;
         Ok(Self { client, clock, unacknowledged: Arc::new(Semaphore::new(MAX_UNACKNOWLEDGED_RECORDS)) })
     }
 

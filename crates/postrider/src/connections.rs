@@ -24,8 +24,10 @@ pub struct Kafka {
     pub topics: Topics,
     /// The retry tiers.
     pub tiers: Tiers,
-    /// The process' one producer.
+    /// Writes what somebody waits for.
     pub producer: Producer,
+    /// Writes what nobody waits for.
+    pub patient_producer: Producer,
     /// Partition counts and schemas.
     pub layout: Layout,
 }
@@ -39,10 +41,11 @@ impl Kafka {
         create: Option<TopicSettings>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let producer =
-            Producer::new(&config, BrokerClock::new(config.embedded)).map_err(|reason| anyhow!("{reason}"))?;
+        let clock = BrokerClock::new(config.embedded);
+        let producer = Producer::new(&config, clock.clone()).map_err(|reason| anyhow!("{reason}"))?;
+        let patient_producer = Producer::patient(&config, clock).map_err(|reason| anyhow!("{reason}"))?;
         let layout = Layout::open(&config, &topics, &tiers, create, &producer, shutdown).await?;
-        Ok(Self { config, topics, tiers, producer, layout })
+        Ok(Self { config, topics, tiers, producer, patient_producer, layout })
     }
 }
 

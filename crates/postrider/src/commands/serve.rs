@@ -36,7 +36,7 @@ pub async fn run(arguments: &Serve, loaded: &Loaded) -> Result<(), Failure> {
         _ = signals.next() => return Ok(()),
     };
     let kafka = opened?;
-    let producer = kafka.producer.clone();
+    let (producer, patient_producer) = (kafka.producer.clone(), kafka.patient_producer.clone());
     let parts = Parts {
         config: loaded.config.clone(),
         kafka,
@@ -53,7 +53,7 @@ pub async fn run(arguments: &Serve, loaded: &Loaded) -> Result<(), Failure> {
         ended = lifecycle.run(async || signals.next().await) => ended,
         () = telemetry::keep_up(metrics) => unreachable!("the upkeep of metrics does not end"),
     };
-    producer.flush(FLUSH_PATIENCE).await;
+    tokio::join!(producer.flush(FLUSH_PATIENCE), patient_producer.flush(FLUSH_PATIENCE));
     info!("postrider has stopped");
     ended.map_err(Failure::from)
 }

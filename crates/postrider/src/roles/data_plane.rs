@@ -89,7 +89,7 @@ fn start_dispatcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecyc
         layout: kafka.layout.clone(),
         tiers: kafka.tiers.clone(),
         directory,
-        sink: kafka.producer.clone(),
+        sink: kafka.patient_producer.clone(),
         courier: courier(parts)?,
         keys: parts.key_ring(),
         policy: parts.egress_policy(),
@@ -106,7 +106,7 @@ fn start_retrier(parts: &Parts, lifecycle: &mut Lifecycle) {
         topics: kafka.topics.clone(),
         layout: kafka.layout.clone(),
         tiers: kafka.tiers.clone(),
-        sink: kafka.producer.clone(),
+        sink: kafka.patient_producer.clone(),
         readiness: parts.readiness.clone(),
     };
     lifecycle.spawn("the retrier", Retrier::new(deps).run(parts.shutdown.clone()));
@@ -122,7 +122,7 @@ fn start_replayer(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle
         directory,
         sources: sources(&parts.config, kafka.topics.events()),
         logs,
-        sink: kafka.producer.clone(),
+        sink: kafka.patient_producer.clone(),
         readiness: parts.readiness.clone(),
     };
     lifecycle.spawn("the replayer", Replayer::new(deps).run(parts.shutdown.clone()));
