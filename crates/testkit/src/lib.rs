@@ -4,6 +4,7 @@
 //! process that started it, even when that is killed.
 
 mod api;
+mod clock_shift;
 pub mod demo;
 mod dns;
 mod http;
@@ -15,6 +16,7 @@ pub mod usage;
 mod wait;
 
 pub use api::{Answer, ApiClient};
+pub use clock_shift::clock_shift;
 pub use dns::DnsServer;
 pub use http::http_client;
 pub use kafka::{JARS_VARIABLE, KafkaCluster};

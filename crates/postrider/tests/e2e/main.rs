@@ -20,6 +20,7 @@ mod matching;
 mod ordering;
 mod publishing;
 mod replaying;
+mod retrying;
 mod speed;
 mod start;
 mod support;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         directory::tests(),
         egress::tests(),
         publishing::tests(),
+        retrying::tests(),
         matching::tests(),
         log::tests(),
         api::tests(),

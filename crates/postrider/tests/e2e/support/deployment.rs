@@ -124,11 +124,16 @@ impl Deployment {
 
     /// Starts a process with further arguments; it is not ready yet.
     pub fn serve(&self, arguments: &[&str]) -> Service {
+        self.serve_in(arguments, Vec::new())
+    }
+
+    /// The same with environment variables too.
+    pub fn serve_in(&self, arguments: &[&str], environment: Vec<(String, String)>) -> Service {
         let command = PostriderCommand {
             program: binary(),
             arguments: ["serve"].iter().chain(arguments).map(ToString::to_string).collect(),
             config: self.settings.to_text(),
-            environment: Vec::new(),
+            environment,
         };
         Service { context: self.context.clone(), process: PostriderProcess::start(&command).unwrap() }
     }
@@ -270,6 +275,11 @@ impl Service {
     /// Ends it in order.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate(STOP_LIMIT).await.unwrap()
+    }
+
+    /// The CPU time that it has used.
+    pub fn cpu_time(&self) -> Duration {
+        usage::cpu_time(self.process.pid())
     }
 
     /// The sum of a metric over its labels, as `/metrics` tells it; none if it is not there.
