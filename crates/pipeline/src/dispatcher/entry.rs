@@ -74,7 +74,7 @@ impl Entry {
     }
 
     /// Goes by `endpoint`'s settings. What waits keeps its place when the endpoint begins or ceases to be ordered.
-    pub(super) fn adopt(&mut self, endpoint: &Endpoint, now: Instant) {
+    pub(super) fn adopt(&mut self, endpoint: &Endpoint, limits: &LaneLimits, now: Instant) {
         self.pace.set_rate_limit(endpoint.settings.rate_limit);
         match (&mut self.queue, endpoint.settings.ordering.is_some()) {
             (Queue::Unordered(lane), true) => {
@@ -95,7 +95,7 @@ impl Entry {
                     if job.origin.held_offset().is_some() {
                         lane.push_held(job);
                     } else {
-                        lane.push(job, now);
+                        lane.push(job, limits, now);
                     }
                 }
                 self.queue = Queue::Unordered(lane);
@@ -143,17 +143,22 @@ impl Entry {
         }
     }
 
+    /// Whether there is something to remember of how it does.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.disabled.is_some() || self.failing != FailureRecord::default() || self.pace.is_broken()
+    }
+
     /// Whether there is nothing to have of it.
-    pub(super) fn is_idle(&self, now: Monotonic) -> bool {
+    pub(super) fn is_idle(&mut self, now: Monotonic, broker_now: Timestamp) -> bool {
         let empty = match &self.queue {
             Queue::Unordered(lane) => lane.len() == 0,
             Queue::Ordered(keys) => keys.is_empty(),
         };
         empty
             && self.hold.is_none()
-            && self.disabled.is_none()
-            && self.failing == FailureRecord::default()
+            && !self.is_remembered()
             && self.pace.is_idle(now)
+            && self.parked.count(broker_now) == 0
     }
 
     /// What is to be remembered of it. `term` is filled in by the journal.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     entry::Queue,
-    hold::{Hold, Skipping},
+    hold::{FEW_BLOCKED_KEYS, Hold, Skipping},
     job::Job,
     partition::{Done, Partition},
     state::Urgency,
@@ -29,11 +29,11 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) fn hold(&mut self, job: Job, reason: HoldReason) {
         let id = job.delivery.endpoint.clone();
         if let Some(offset) = job.origin.held_offset() {
-            return self.forget(&id, None, &[offset]);
+            return self.forget(&id, &[offset]);
         }
         self.begin_holding(&id, true);
-        let hold = self.hold_of(&id);
-        hold.waiting.push_back((job, reason));
+        self.to_hold_bytes += job.value.len();
+        self.hold_of(&id).waiting.push_back((job, reason));
         self.append_waiting(&id);
     }
 
@@ -102,6 +102,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             && let Some((job, reason)) = hold.waiting.pop_front()
         {
             hold.appending += 1;
+            self.to_hold_bytes -= job.value.len().min(self.to_hold_bytes);
             let (settler, id) = (self.shared.settler.clone(), id.clone());
             self.tasks.spawn(async move { Ok(Done::Appended(id, settler.hold(job, partition, reason).await?)) });
         }
@@ -123,11 +124,11 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     /// A delivery that was taken from the held topic has ended, or goes on elsewhere.
-    pub(super) fn held_is_done(&mut self, id: &EndpointId, key: Option<&str>, offset: i64) {
+    pub(super) fn held_is_done(&mut self, id: &EndpointId, offset: i64) {
         let next = self.held.sweep.next_of(&(id.clone(), None)).unwrap_or(self.held.end);
         let Some(hold) = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut()) else { return };
         if !hold.finish(offset, next)
-            && let Some(blocked) = key.and_then(|key| hold.blocked.get_mut(key))
+            && let Some(blocked) = hold.blocked_that_took(offset)
         {
             blocked.outstanding.remove(offset);
         }
@@ -138,33 +139,34 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     /// Lets go of deliveries that were taken from the held topic and not attempted: they are met again.
-    pub(super) fn forget(&mut self, id: &EndpointId, key: Option<&str>, offsets: &[i64]) {
-        let Some(lowest) = offsets.iter().copied().min() else { return };
+    pub(super) fn forget(&mut self, id: &EndpointId, offsets: &[i64]) {
         let end = self.held.end;
         let Some(hold) = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut()) else { return };
-        let blocked = key.filter(|key| hold.blocked.contains_key(*key));
-        let holder = (id.clone(), blocked.map(str::to_owned));
-        match blocked.and_then(|key| hold.blocked.get_mut(key)) {
-            Some(blocked) => {
-                for offset in offsets {
-                    blocked.outstanding.remove(*offset);
-                }
-            }
-            None => hold.forget(offsets, self.held.sweep.next_of(&holder).unwrap_or(end)),
+        let (own, of_keys) = hold.by_owner(offsets);
+        let holder = (id.clone(), None);
+        if let Some(lowest) = own.iter().copied().min() {
+            hold.forget(&own, self.held.sweep.next_of(&holder).unwrap_or(end));
+            self.held.sweep.send_back(&holder, lowest);
         }
-        self.held.sweep.send_back(&holder, lowest);
+        for (key, offset) in of_keys {
+            if let Some(blocked) = hold.blocked.get_mut(&key) {
+                blocked.outstanding.remove(offset);
+            }
+            self.held.sweep.send_back(&(id.clone(), Some(key)), offset);
+        }
         self.refresh_room(id);
     }
 
     /// The same, for what was taken out of a lane.
-    pub(super) fn forget_jobs(&mut self, id: &EndpointId, key: Option<&str>, jobs: Vec<Job>) {
+    pub(super) fn forget_jobs(&mut self, id: &EndpointId, jobs: Vec<Job>) {
         let offsets: Vec<i64> = jobs.iter().filter_map(|job| job.origin.held_offset()).collect();
         drop(jobs);
-        self.forget(id, key, &offsets);
+        self.forget(id, &offsets);
     }
 
     /// Lets go of everything that waits in memory: it is read again by the next owner.
     pub(super) fn forget_queues(&mut self) {
+        self.to_hold_bytes = 0;
         for entry in self.entries.values_mut() {
             match &mut entry.queue {
                 Queue::Unordered(lane) => drop(lane.drain()),
@@ -188,7 +190,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             return;
         }
         if !hold.blocked.is_empty() {
-            if std::mem::take(&mut hold.whole) {
+            if hold.blocked.len() <= FEW_BLOCKED_KEYS && std::mem::take(&mut hold.whole) {
                 self.remember(id, Urgency::Transition);
             }
             return;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_domain::{Delivery, Routing, SourceCoordinates};
+use postrider_domain::{Delivery, EventId, Routing, SourceCoordinates, message_id::message_id};
 use postrider_kafka::{
     Codec, DecodeError, Fingerprint, Outgoing, Record, SettleToken, routing_from_headers, routing_to_headers,
 };
@@ -12,6 +12,9 @@ use super::memory::Reservation;
 
 /// The header of a held record that has its ordering key: whose turn it is can be told without decoding the value.
 pub(super) const ORDERING_KEY_HEADER: &str = "pr-ordering-key";
+
+/// An ordering key that is longer than this is named by its hash.
+const MAX_KEY_BYTES: usize = 200;
 
 /// A delivery that was read and is not settled.
 #[derive(Debug)]
@@ -87,15 +90,17 @@ impl Job {
     /// The delivery's record for the held topic.
     pub(super) fn to_hold(&self, topic: Arc<str>, partition: i32) -> Outgoing {
         let mut record = self.forward(topic, partition, &Routing { not_before: None, ..self.routing.clone() });
-        if let Some(key) = &self.delivery.ordering_key {
-            record.headers.push(ORDERING_KEY_HEADER, Bytes::copy_from_slice(key.as_bytes()));
-        }
+        record.headers.push(ORDERING_KEY_HEADER, Bytes::from(self.key()));
         record
     }
 
-    /// What an ordered endpoint orders it by: what has no key of its own is ordered behind nothing.
+    /// What an ordered endpoint orders it by: what has no key of its own is ordered behind nothing. A long key is
+    /// named by its hash: keys that wait are written down in the endpoint's state.
     pub(super) fn key(&self) -> String {
         match &self.delivery.ordering_key {
+            Some(key) if key.len() > MAX_KEY_BYTES => {
+                format!("\u{1}{}", message_id(&EventId::from_trusted(key.as_str()), &self.delivery.endpoint))
+            }
             Some(key) => key.clone(),
             None => format!("\u{0}{}", self.delivery.message_id),
         }

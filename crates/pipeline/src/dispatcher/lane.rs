@@ -6,6 +6,11 @@ use tokio::time::Instant;
 
 /// How long after its last success in sending a lane that is full is still taken to move.
 const MOVES_WITHIN: Duration = Duration::from_millis(250);
+/// How long a full lane that moves may keep its partition waiting.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
+
+/// What has its turn within this waits in the lane, as far as its endpoint's pace says: no tier for parking is shorter.
+pub const LANE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bounds of every lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +36,9 @@ pub enum Room {
     Yes,
     /// Not now, but soon: keep the delivery and ask again.
     Soon,
-    /// What waits longest has waited for so long.
+    /// No, although it moves: more comes than it works off.
+    Overflow,
+    /// What waits longest has waited for so long, or nothing moves.
     No(Duration),
 }
 
@@ -45,12 +52,14 @@ pub struct Lane<T> {
     /// Whose turn it is when both wait.
     held_is_next: bool,
     moved_at: Instant,
+    /// Since when there was no more than half of its room; none while there is.
+    full_since: Option<Instant>,
 }
 
 impl<T> Lane<T> {
     /// An empty lane.
     pub fn new(now: Instant) -> Self {
-        Self { fresh: VecDeque::new(), held: VecDeque::new(), held_is_next: false, moved_at: now }
+        Self { fresh: VecDeque::new(), held: VecDeque::new(), held_is_next: false, moved_at: now, full_since: None }
     }
 
     /// Whether a new delivery can wait here. Measured, not estimated: a burst or a hiccup that the endpoint works
@@ -58,22 +67,25 @@ impl<T> Lane<T> {
     pub fn room(&self, limits: &LaneLimits, now: Instant) -> Room {
         let waited = self.fresh.front().map_or(Duration::ZERO, |(came, _)| now.duration_since(*came));
         let full = self.fresh.len() >= limits.max_queued;
-        let stands_still = now.duration_since(self.moved_at) > MOVES_WITHIN;
-        if waited > limits.park_after || full && stands_still {
-            Room::No(waited)
-        } else if full {
-            Room::Soon
-        } else {
-            Room::Yes
+        let moves = now.duration_since(self.moved_at) <= MOVES_WITHIN;
+        let just_filled = self.full_since.is_none_or(|since| now.duration_since(since) < WAIT_FOR_ROOM);
+        match (waited > limits.park_after, full) {
+            (false, false) => Room::Yes,
+            (false, true) if moves && just_filled => Room::Soon,
+            _ if moves => Room::Overflow,
+            _ => Room::No(waited),
         }
     }
 
     /// Lets a new delivery wait.
-    pub fn push(&mut self, item: T, now: Instant) {
+    pub fn push(&mut self, item: T, limits: &LaneLimits, now: Instant) {
         if self.fresh.is_empty() && self.held.is_empty() {
             self.moved_at = now;
         }
         self.fresh.push_back((now, item));
+        if self.fresh.len() >= limits.max_queued {
+            self.full_since.get_or_insert(now);
+        }
     }
 
     /// Lets a held delivery wait.
@@ -82,8 +94,11 @@ impl<T> Lane<T> {
     }
 
     /// The next to send: new ones and held ones in turn.
-    pub fn pop(&mut self, now: Instant) -> Option<T> {
+    pub fn pop(&mut self, limits: &LaneLimits, now: Instant) -> Option<T> {
         self.moved_at = now;
+        if self.fresh.len() <= limits.max_queued / 2 {
+            self.full_since = None;
+        }
         let from_held = !self.held.is_empty() && (self.held_is_next || self.fresh.is_empty());
         self.held_is_next = !from_held;
         if from_held { self.held.pop_front() } else { self.fresh.pop_front().map(|(_, item)| item) }
@@ -122,18 +137,23 @@ mod tests {
 
     fn filled(now: Instant) -> Lane<u32> {
         let mut lane = Lane::new(now);
-        (0..3).for_each(|item| lane.push(item, now));
+        (0..3).for_each(|item| lane.push(item, &LIMITS, now));
         lane
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_lane_that_moves_asks_to_wait() {
+    async fn a_full_lane_that_moves_asks_to_wait_for_a_moment_then_overflows() {
         let now = Instant::now();
         let mut lane = filled(now);
-        assert_eq!(lane.room(&LIMITS, now + MOVES_WITHIN), Room::Soon);
-        lane.pop(now + Duration::from_secs(1));
-        lane.push(9, now + Duration::from_secs(1));
-        assert_eq!(lane.room(&LIMITS, now + Duration::from_millis(1_200)), Room::Soon);
+        assert_eq!(lane.room(&LIMITS, now + Duration::from_millis(99)), Room::Soon);
+        let later = now + Duration::from_millis(200);
+        lane.pop(&LIMITS, later);
+        assert_eq!(lane.room(&LIMITS, later), Room::Yes);
+        lane.push(9, &LIMITS, later);
+        assert_eq!(lane.room(&LIMITS, later), Room::Overflow, "it was never half empty");
+        (0..3).for_each(|_| assert!(lane.pop(&LIMITS, later).is_some()));
+        (0..3).for_each(|item| lane.push(item, &LIMITS, later));
+        assert_eq!(lane.room(&LIMITS, later), Room::Soon);
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,10 +168,11 @@ mod tests {
         let now = Instant::now();
         let mut lane = filled(now);
         let later = now + Duration::from_secs(3);
-        lane.pop(later);
-        assert_eq!(lane.room(&LIMITS, later), Room::No(Duration::from_secs(3)));
+        lane.pop(&LIMITS, later);
+        assert_eq!(lane.room(&LIMITS, later), Room::Overflow);
+        assert_eq!(lane.room(&LIMITS, later + Duration::from_secs(1)), Room::No(Duration::from_secs(4)));
         for _ in 0..2 {
-            lane.pop(later);
+            lane.pop(&LIMITS, later);
         }
         assert_eq!(lane.room(&LIMITS, later), Room::Yes);
     }
@@ -161,7 +182,7 @@ mod tests {
         let now = Instant::now();
         let mut lane = filled(now);
         (10..14).for_each(|item| lane.push_held(item));
-        let order: Vec<u32> = std::iter::from_fn(|| lane.pop(now)).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| lane.pop(&LIMITS, now)).collect();
         assert_eq!(order, [0, 10, 1, 11, 2, 12, 13]);
     }
 
@@ -176,11 +197,11 @@ mod tests {
             let mut passed_over = [0, 0];
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
-                    0 => { lane.push((0, number), now); came[0].push(number); }
+                    0 => { lane.push((0, number), &LIMITS, now); came[0].push(number); }
                     1 => { lane.push_held((1, number)); came[1].push(number); }
                     _ => {
                         let waits = [lane.fresh.len(), lane.held.len()];
-                        if let Some((kind, number)) = lane.pop(now) {
+                        if let Some((kind, number)) = lane.pop(&LIMITS, now) {
                             sent.push((kind, number));
                             passed_over[kind] = 0;
                             if waits[1 - kind] > 0 { passed_over[1 - kind] += 1; }
@@ -189,7 +210,7 @@ mod tests {
                     }
                 }
             }
-            sent.extend(std::iter::from_fn(|| lane.pop(now)));
+            sent.extend(std::iter::from_fn(|| lane.pop(&LIMITS, now)));
             for kind in 0..2 {
                 let own: Vec<usize> = sent.iter().filter(|(of, _)| *of == kind).map(|(_, number)| *number).collect();
                 prop_assert_eq!(&own, &came[kind]);

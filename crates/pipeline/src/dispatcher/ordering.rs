@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     entry::Queue,
-    hold::{Blocked, MAX_BLOCKED_KEYS, Outstanding},
+    hold::{Blocked, MAX_BLOCKED_KEYS},
     job::{Job, Origin},
     keys::KeyQueues,
     partition::{Done, Head, Partition},
@@ -55,7 +55,11 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             return self.hold(job, inactive.unwrap_or(HoldReason::Order));
         }
         if !self.reserve_memory(&mut job) {
-            return self.heads.push_back(Head::NoRoom(Box::new(job)));
+            self.hold_queue(&id);
+            if self.keys_of(&id).is_some_and(|keys| keys.is_fresh(&key)) {
+                return self.heads.push_back(Head::NoRoom(Box::new(job)));
+            }
+            return self.hold(job, HoldReason::Order);
         }
         if let Some(keys) = self.keys_of(&id) {
             keys.push(&key, job, true);
@@ -75,14 +79,14 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         for key in keys.resting() {
             let Some(keys) = self.keys_of(id) else { return };
             let jobs = keys.take(&key);
-            self.hold_in_order(id, &key, jobs);
+            self.hold_in_order(id, jobs);
         }
     }
 
     /// Appends what is new; what was held is met again.
-    fn hold_in_order(&mut self, id: &EndpointId, key: &str, jobs: Vec<Job>) {
+    fn hold_in_order(&mut self, id: &EndpointId, jobs: Vec<Job>) {
         let (held, new): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job.origin, Origin::Held(_)));
-        self.forget_jobs(id, Some(key), held);
+        self.forget_jobs(id, held);
         for job in new {
             self.hold(job, HoldReason::Order);
         }
@@ -95,7 +99,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if is_held && keys.is_fresh(key) {
             let followers = keys.take(key);
             keys.advance(key);
-            return self.hold_in_order(id, key, followers);
+            return self.hold_in_order(id, followers);
         }
         keys.advance(key);
         let hold = self.entries.get_mut(id).and_then(|entry| entry.hold.as_mut());
@@ -161,31 +165,36 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let Some(keys) = self.keys_of(id) else { return };
         let followers = keys.take(&key);
         keys.advance(&key);
+        let routing = job.routing.clone();
         let overrides_seen = self.shared.overrides.changes();
-        let from = job.origin.held_offset().unwrap_or(self.held.end);
+        let (held, new): (Vec<Job>, Vec<Job>) =
+            [job].into_iter().chain(followers).partition(|job| matches!(job.origin, Origin::Held(_)));
+        let from = held.iter().filter_map(|job| job.origin.held_offset()).min().unwrap_or(self.held.end);
+        let hold = self.hold_of(id);
+        // What the endpoint or the key took and did not finish is met again, by the key; what is being made durable
+        // stays open.
+        let mut outstanding = hold.blocked.remove(&key).map(|known| known.outstanding).unwrap_or_default();
+        for offset in held.iter().filter_map(|job| job.origin.held_offset()) {
+            hold.outstanding.remove(offset);
+            outstanding.remove(offset);
+        }
         let blocked = Blocked {
-            outstanding: Outstanding::default(),
-            attempt: job.routing.attempt,
-            first_attempt_at: job.routing.first_attempt_at,
+            outstanding,
+            attempt: routing.attempt,
+            first_attempt_at: routing.first_attempt_at,
             next_at,
             enabled_version: endpoint.enabled_version,
             overrides_seen,
         };
-        let hold = self.hold_of(id);
-        // What the endpoint itself took of this key is the key's own from here on.
-        for offset in followers.iter().chain([&job]).filter_map(|job| job.origin.held_offset()) {
-            hold.outstanding.remove(offset);
-        }
         hold.blocked.insert(key.clone(), blocked);
         let too_many = hold.blocked.len() > MAX_BLOCKED_KEYS && !hold.whole;
         self.held.sweep.enter((id.clone(), Some(key)), from, false);
-        if job.origin.held_offset().is_some() {
-            // Both are where they were.
-            drop((job, followers));
+        drop(held);
+        if new.is_empty() {
             self.remember(id, Urgency::Transition);
         } else {
             self.announce(id);
-            for job in [job].into_iter().chain(followers) {
+            for job in new {
                 self.hold(job, HoldReason::Order);
             }
         }
@@ -198,15 +207,19 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     /// Lets the keys go on in their queues of which everything that was held is done.
     pub(super) fn release_keys(&mut self, id: &EndpointId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        let (Queue::Ordered(keys), Some(hold)) = (&entry.queue, &mut entry.hold) else { return };
+        let Some(hold) = &mut entry.hold else { return };
+        let queue = &entry.queue;
         let sweep = &self.held.sweep;
         let own = sweep.next_of(&(id.clone(), None));
         let is_over = |key: &String, blocked: &Blocked| {
             let holder = (id.clone(), Some(key.clone()));
             let met = sweep.next_of(&holder);
-            blocked.outstanding.is_empty()
-                && blocked.next_at.is_some_and(|at| at == Timestamp::EPOCH)
-                && !keys.has(key)
+            let at_rest = match queue {
+                Queue::Ordered(keys) => !keys.has(key) && blocked.next_at == Some(Timestamp::EPOCH),
+                Queue::Unordered(_) => true,
+            };
+            at_rest
+                && blocked.outstanding.is_empty()
                 && hold.appending == 0
                 && sweep.is_caught_up(&holder)
                 && met >= Some(hold.appended_up_to)

@@ -162,6 +162,11 @@ impl Pace {
         limited.max(self.closed_for(now))
     }
 
+    /// Requests in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Requests that may be in flight.
     pub(super) fn concurrency(&self) -> usize {
         self.concurrency.limit()

@@ -43,8 +43,10 @@ const RECHECK_INTERVAL: Duration = Duration::from_millis(50);
 const IDLE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often held deliveries are looked at for those that were held for too long.
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
-/// Attempts and writes of one partition that may be under way; past it nothing more is read.
-const MAX_TASKS: usize = 4_096;
+/// Writes of one partition that may be under way; past it nothing more is read.
+pub(super) const MAX_TASKS: usize = 4_096;
+/// Bytes of deliveries of one partition that may wait to be held; past it nothing more is read.
+const MAX_TO_HOLD_BYTES: usize = 8 * 1024 * 1024;
 
 /// What every partition of a process shares.
 pub(super) struct Shared<S, C> {
@@ -88,7 +90,7 @@ pub(super) enum Done {
     /// It is known whether the attempt failed for want of a way out.
     Judged(Box<Answered>, postrider_domain::gate::Verdict),
     /// A delivery has ended or goes on elsewhere, and that is durable.
-    Concluded(EndpointId, Option<String>, Option<i64>),
+    Concluded(EndpointId, Option<i64>),
     /// A delivery was appended to the held topic; none: no topic takes it.
     Appended(EndpointId, Option<i64>),
     /// A range of held deliveries was ended.
@@ -112,6 +114,8 @@ pub(super) struct HeldReader {
     pub is_paused: bool,
     /// Whether nothing is fetched.
     pub rests: bool,
+    /// Whether the cursor has ended: the partition was opened a second time.
+    pub is_closed: bool,
     /// Whether the end was reached, and nobody has looked yet who is done with that.
     pub at_end: bool,
     /// Those whose oldest records are being looked at because they may have been held for too long.
@@ -137,6 +141,10 @@ pub(super) struct Partition<S, C> {
     pub(super) gated: HashSet<EndpointId>,
     /// The directory's version that the holders were last looked at under.
     seen: DirectoryVersion,
+    /// Attempts among the tasks: the memory for waiting deliveries bounds them.
+    pub(super) attempts: usize,
+    /// Bytes of deliveries that wait to be held.
+    pub(super) to_hold_bytes: usize,
     stopping: bool,
     next_recheck: Instant,
     next_idle_check: Instant,
@@ -144,6 +152,8 @@ pub(super) struct Partition<S, C> {
     next_expiry_check: Instant,
 }
 
+/// How soon holders are looked at after the directory changed: many changes come at once.
+const CONFIG_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How often holders are looked at that something may happen to without a word: maintenance ends by itself.
 const HOLD_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -173,6 +183,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 end,
                 is_paused: true,
                 rests: true,
+                is_closed: false,
                 at_end: false,
                 expiring: HashSet::new(),
             },
@@ -181,6 +192,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             heads: VecDeque::new(),
             wakes: BTreeSet::new(),
             gated: HashSet::new(),
+            attempts: 0,
+            to_hold_bytes: 0,
             stopping: false,
             next_recheck: now,
             next_idle_check: now + IDLE_INTERVAL,
@@ -199,6 +212,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let mut entry = Entry::new(state.tenant.clone(), &self.shared.limits, now);
         entry.failing = state.failing;
         entry.disabled = state.disabled;
+        if let Some(endpoint) = self.shared.directory.endpoint(&id) {
+            entry.adopt(&endpoint, &self.shared.limits, now);
+        }
         if let Some(snapshot) = state.breaker {
             entry.pace.restore(snapshot, self.shared.uptime.of(now), self.shared.clock.now());
         }
@@ -218,19 +234,19 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let directory = self.shared.directory.clone();
         loop {
             self.drive_reader();
-            let reading = self.heads.is_empty() && self.tasks.len() < MAX_TASKS;
+            let reading = self.may_read();
             let wake = self.next_wake(reading);
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
+                acknowledged = self.journal.next() => self.state_is_durable(&acknowledged?),
+                () = tokio::time::sleep_until(wake) => self.on_time()?,
                 Some(done) = self.tasks.join_next() => {
                     self.finish(result_of(done)?);
                 }
-                acknowledged = self.journal.next() => self.state_is_durable(&acknowledged?),
-                () = tokio::time::sleep_until(wake) => self.on_time()?,
                 () = directory.changed_since(self.seen), if !self.held.sweep.is_empty() => {
                     self.seen = self.shared.directory.version();
-                    self.next_hold_check = Instant::now();
+                    self.next_hold_check = self.next_hold_check.min(Instant::now() + CONFIG_CHECK_INTERVAL);
                 }
                 event = self.held.cursor.next(), if !self.held.is_paused && self.held.in_hand.is_none() => {
                     self.on_held(event);
@@ -254,12 +270,26 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.behind.clear();
         self.heads.clear();
         self.forget_queues();
-        while let Some(done) = self.tasks.join_next().await {
-            self.finish(result_of(done)?);
+        loop {
+            tokio::select! {
+                acknowledged = self.journal.next() => self.state_is_durable(&acknowledged?),
+                done = self.tasks.join_next() => match done {
+                    Some(done) => self.finish(result_of(done)?),
+                    None => break,
+                },
+            }
         }
         self.journal.finish().await?;
         self.commit_held_position();
         Ok(())
+    }
+
+    /// Whether another delivery may be read: what was read and is not settled is bounded.
+    fn may_read(&self) -> bool {
+        self.heads.is_empty()
+            && self.tasks.len() - self.attempts.min(self.tasks.len()) < MAX_TASKS
+            && self.to_hold_bytes < MAX_TO_HOLD_BYTES
+            && self.shared.settler.may_write()
     }
 
     /// Whether nothing may be begun any more.
@@ -281,11 +311,14 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     fn finish(&mut self, done: Done) {
         match done {
-            Done::Answered(answered) => self.on_answered(*answered),
+            Done::Answered(answered) => {
+                self.attempts = self.attempts.saturating_sub(1);
+                self.on_answered(*answered);
+            }
             Done::Judged(answered, verdict) => self.on_verdict(*answered, verdict),
-            Done::Concluded(id, key, offset) => {
+            Done::Concluded(id, offset) => {
                 if let Some(offset) = offset {
-                    self.held_is_done(&id, key.as_deref(), offset);
+                    self.held_is_done(&id, offset);
                 }
             }
             Done::Appended(id, offset) => self.on_appended(&id, offset),
@@ -348,7 +381,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if now >= self.next_idle_check {
             self.next_idle_check = now + IDLE_INTERVAL;
             let monotonic = self.shared.uptime.of(now);
-            self.entries.retain(|_, entry| !entry.is_idle(monotonic) || now < entry.last_used + IDLE_INTERVAL);
+            let broker_now = self.shared.clock.now();
+            self.entries
+                .retain(|_, entry| now < entry.last_used + IDLE_INTERVAL || !entry.is_idle(monotonic, broker_now));
             if self.journal.is_replaced() {
                 // By now this process would know that the partition is no longer its own. Starting again takes it back.
                 return Err(StageError::Replaced(self.stream.partition()));

@@ -1,9 +1,9 @@
 //! Where a delivery that arrives goes: to its lane, aside, or nowhere any more.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use postrider_domain::{
-    DeliveryEventBody, DeliveryKind, Endpoint, ErrorClass, Routing, Run,
+    DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Routing, Run,
     delivery_event::{CancelReason, Cancelled, DeadLettered, HoldReason, ParkReason, Parked, Skipped},
     tier::is_early,
 };
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     entry::{Entry, Queue},
     job::Job,
-    lane::{LaneLimits, Room},
+    lane::{LANE_PATIENCE, LaneLimits, Room},
     partition::{Done, Head, Partition},
     verdict::{HandOff, put_aside},
 };
@@ -64,9 +64,12 @@ pub(super) fn place(room: Room, limits: &LaneLimits, of: Circumstances) -> Place
         return Place::Hold(HoldReason::BreakerOpen);
     }
     match room {
-        Room::Yes => Place::Lane,
+        Room::Yes if of.turn <= LANE_PATIENCE => Place::Lane,
         _ if of.holding && of.broken => Place::Hold(HoldReason::BreakerOpen),
         _ if of.holding || far => Place::Hold(HoldReason::Backlog),
+        Room::Yes => Place::Park(if of.broken { ParkReason::BreakerOpen } else { ParkReason::LaneFull }, of.turn),
+        // It works off what it has: what does not fit follows as soon as there is room.
+        Room::Overflow => Place::Hold(HoldReason::Backlog),
         Room::No(waited) => {
             let reason = if of.broken { ParkReason::BreakerOpen } else { ParkReason::LaneFull };
             Place::Park(reason, waited.max(of.turn))
@@ -86,40 +89,69 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
             Lookup::Behind => self.wait_for_directory(job),
             Lookup::Deleted => self.cancel(job, CancelReason::EndpointDeleted),
-            Lookup::Known(endpoint) if job.delivery.kind == DeliveryKind::Test => self.send_test(job, endpoint),
+            Lookup::Known(endpoint) if job.delivery.kind == DeliveryKind::Test => {
+                self.send_test_until(job, endpoint, Instant::now() + TEST_PATIENCE);
+            }
+            // What waited for the directory comes first.
+            Lookup::Known(_) if self.is_behind(&job.delivery.endpoint) => self.wait_for_directory(job),
             Lookup::Known(endpoint) if is_skipped(&job, &endpoint) => self.skip(job, &endpoint),
             Lookup::Known(endpoint) => self.admit(job, &endpoint),
         }
     }
 
+    /// Whether a delivery of the endpoint still waits for the directory.
+    fn is_behind(&self, id: &EndpointId) -> bool {
+        self.behind.iter().any(|(_, job)| job.delivery.endpoint == *id && job.delivery.kind == DeliveryKind::Live)
+    }
+
     fn wait_for_directory(&mut self, mut job: Job) {
         if self.reserve_memory(&mut job) {
-            let test = job.delivery.kind == DeliveryKind::Test;
-            let patience = if test { TEST_PATIENCE } else { DIRECTORY_PATIENCE };
-            self.behind.push_back((Instant::now() + patience, job));
+            self.wait_aside(job);
         } else {
             self.heads.push_back(Head::NoRoom(Box::new(job)));
         }
     }
 
-    /// Looks again at what waits for the directory.
+    /// Lets a delivery wait for what it needs before it can go to its lane.
+    pub(super) fn wait_aside(&mut self, job: Job) {
+        let test = job.delivery.kind == DeliveryKind::Test;
+        let patience = if test { TEST_PATIENCE } else { DIRECTORY_PATIENCE };
+        self.behind.push_back((Instant::now() + patience, job));
+    }
+
+    /// Looks again at what waits for the directory, in its order.
     pub(super) fn retry_behind(&mut self) {
-        for _ in 0..self.behind.len() {
-            let Some((until, job)) = self.behind.pop_front() else { break };
-            match self.shared.directory.lookup(&job.delivery.endpoint, job.routing.version) {
-                Lookup::Behind if Instant::now() < until => self.behind.push_back((until, job)),
-                Lookup::Behind if job.delivery.kind == DeliveryKind::Test => self.end_unknown_test(job),
+        let waiting = std::mem::take(&mut self.behind);
+        let mut still_behind = HashSet::new();
+        for (until, job) in waiting {
+            let id = job.delivery.endpoint.clone();
+            let in_time = Instant::now() < until;
+            let is_test = job.delivery.kind == DeliveryKind::Test;
+            match self.shared.directory.lookup(&id, job.routing.version) {
+                // What may be ordered stays, and what came after it stays behind it.
+                Lookup::Behind if in_time || !is_test && job.delivery.ordering_key.is_some() => {
+                    still_behind.insert(id);
+                    self.behind.push_back((until, job));
+                }
+                Lookup::Behind if is_test => {
+                    self.end_test(job, ErrorClass::EndpointUnknown, "the endpoint did not become known")
+                }
                 Lookup::Behind => self.park(job, ParkReason::DirectoryBehind, DIRECTORY_PATIENCE),
+                Lookup::Known(_) if is_test && !in_time => {
+                    self.end_test(job, ErrorClass::Timeout, "too many other tests were under way");
+                }
+                Lookup::Known(endpoint) if is_test => self.send_test_until(job, endpoint, until),
+                Lookup::Known(_) if still_behind.contains(&id) => self.behind.push_back((until, job)),
+                Lookup::Known(endpoint) if !is_skipped(&job, &endpoint) => self.admit(job, &endpoint),
                 Lookup::Known(_) | Lookup::Deleted => self.route(job),
             }
         }
     }
 
-    fn end_unknown_test(&mut self, job: Job) {
-        let error = ErrorClass::EndpointUnknown;
-        let message = format!("the endpoint did not become known within {} s", TEST_PATIENCE.as_secs());
+    fn end_test(&mut self, job: Job, error: ErrorClass, why: &str) {
+        let message = format!("{why} within {} s", TEST_PATIENCE.as_secs());
         let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(message) });
-        self.conclude(job, None, body, HandOff::None);
+        self.conclude(job, body, HandOff::None);
     }
 
     /// Takes the delivery's share of the memory for waiting deliveries, if it has not got it and there is room.
@@ -139,7 +171,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let tenant = &job.delivery.tenant;
         let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry::new(tenant.clone(), &limits, now));
         entry.last_used = now;
-        entry.adopt(endpoint, now);
+        entry.adopt(endpoint, &self.shared.limits, now);
         let inactive = entry.inactive(endpoint, broker_now);
         let lane = match &entry.queue {
             Queue::Ordered(_) => return self.admit_ordered(job, inactive),
@@ -171,7 +203,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             }
             Place::Lane => {
                 if let Some(Queue::Unordered(lane)) = self.entries.get_mut(&id).map(|entry| &mut entry.queue) {
-                    lane.push(job, now);
+                    lane.push(job, &limits, now);
                 }
                 self.start(&id);
             }
@@ -189,7 +221,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         match reason {
             // The copy that was sent in its place says what became of it.
             CancelReason::Superseded => self.settle_silently(job),
-            _ => self.conclude(job, None, DeliveryEventBody::Cancelled(Cancelled { reason }), HandOff::None),
+            _ => self.conclude(job, DeliveryEventBody::Cancelled(Cancelled { reason }), HandOff::None),
         }
     }
 
@@ -197,22 +229,21 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let id = job.delivery.endpoint;
         match job.origin {
             super::job::Origin::Deliveries(_, token) => token.settle(),
-            super::job::Origin::Held(at) => self.held_is_done(&id, None, at.offset),
+            super::job::Origin::Held(at) => self.held_is_done(&id, at.offset),
         }
     }
 
-    fn skip(&mut self, job: Job, endpoint: &Endpoint) {
+    pub(super) fn skip(&mut self, job: Job, endpoint: &Endpoint) {
         metrics::counter!("postrider_skipped_total").increment(1);
         let before = endpoint.settings.skip_before.unwrap_or(job.routing.matched_at);
-        self.conclude(job, None, DeliveryEventBody::Skipped(Skipped { before }), HandOff::None);
+        self.conclude(job, DeliveryEventBody::Skipped(Skipped { before }), HandOff::None);
     }
 
     /// Puts a delivery aside for about `wait`, its attempt unchanged.
     pub(super) fn park(&mut self, job: Job, reason: ParkReason, wait: Duration) {
         if let Some(offset) = job.origin.held_offset() {
             // It keeps its place: not tried, it is not rewritten.
-            let key = matches!(self.queue_of(&job), Some(Queue::Ordered(_))).then(|| job.key());
-            return self.forget(&job.delivery.endpoint.clone(), key.as_deref(), &[offset]);
+            return self.forget(&job.delivery.endpoint, &[offset]);
         }
         metrics::counter!("postrider_parked_total", "reason" => park_reason(reason)).increment(1);
         let now = self.shared.clock.now();
@@ -228,19 +259,15 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
         let tier = self.shared.tiers.parking(wait).clone();
         let body = DeliveryEventBody::Parked(Parked { reason, until });
-        self.conclude(job, None, body, HandOff::Tier(tier, routing));
+        self.conclude(job, body, HandOff::Tier(tier, routing));
     }
 
-    fn queue_of(&self, job: &Job) -> Option<&Queue> {
-        self.entries.get(&job.delivery.endpoint).map(|entry| &entry.queue)
-    }
-
-    /// Makes a delivery's fate durable. `key`: the blocked key that it was taken from the held topic for.
-    pub(super) fn conclude(&mut self, mut job: Job, key: Option<String>, body: DeliveryEventBody, to: HandOff) {
+    /// Makes a delivery's fate durable.
+    pub(super) fn conclude(&mut self, mut job: Job, body: DeliveryEventBody, to: HandOff) {
         job.memory = None;
         let settler = self.shared.settler.clone();
         let id = job.delivery.endpoint.clone();
-        self.tasks.spawn(async move { Ok(Done::Concluded(id, key, settler.conclude(job, body, to).await?)) });
+        self.tasks.spawn(async move { Ok(Done::Concluded(id, settler.conclude(job, body, to).await?)) });
     }
 }
 
@@ -299,6 +326,12 @@ mod tests {
             (Room::No(waited), Circumstances { turn: late, ..CALM }, Place::Hold(HoldReason::Backlog)),
             (Room::No(waited), Circumstances { parked: 100, ..CALM }, Place::Hold(HoldReason::Backlog)),
             (Room::Soon, Circumstances { holding: true, ..CALM }, Place::Hold(HoldReason::Backlog)),
+            (Room::Overflow, CALM, Place::Hold(HoldReason::Backlog)),
+            (
+                Room::Yes,
+                Circumstances { turn: Duration::from_mins(1), ..CALM },
+                Place::Park(ParkReason::LaneFull, Duration::from_mins(1)),
+            ),
             (Room::Yes, Circumstances { holding: true, broken: true, ..CALM }, Place::Lane),
             (
                 Room::Yes,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use postrider_domain::{
-    DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Outcome, Timestamp,
+    DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Outcome,
     delivery_event::{AfterAttempt, CancelReason},
     endpoint_state::{AutoDisabled, DisableReason},
     gate::{Admission, Verdict},
@@ -15,6 +15,7 @@ use super::{
     attempt::{self, Answered, Attempt},
     entry::{Entry, Queue},
     job::{Job, Origin},
+    lane::LANE_PATIENCE,
     ordering::blocks_on_exhaustion,
     pace::{Judgement, Leave, Ticket},
     partition::{Done, Head, Partition},
@@ -86,7 +87,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if entry.inactive(&endpoint, self.shared.clock.now()).is_some() {
             return Next::Inactive(endpoint);
         }
-        entry.adopt(&endpoint, now);
+        entry.adopt(&endpoint, &self.shared.limits, now);
         let ticket = match entry.pace.leave(monotonic) {
             Leave::Go(ticket) => ticket,
             Leave::Wait(until) => return Next::At(self.shared.uptime.instant(until)),
@@ -97,7 +98,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             return Next::At(self.shared.uptime.instant(until));
         }
         let next = match &mut entry.queue {
-            Queue::Unordered(lane) => lane.pop(now).map(|job| (job, None)),
+            Queue::Unordered(lane) => lane.pop(&self.shared.limits, now).map(|job| (job, None)),
             Queue::Ordered(keys) => keys.pop(monotonic).map(|(key, job)| (job, Some(key))),
         };
         if let Some((job, key)) = next {
@@ -124,6 +125,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let opened = entry.opened(&endpoint, &self.shared.keys, &self.shared.policy);
         let attempt = Attempt { job, endpoint, ticket, key };
         let (courier, clock) = (self.shared.courier.clone(), self.shared.clock.clone());
+        self.attempts += 1;
         self.tasks
             .spawn(async move { Ok(Done::Answered(Box::new(attempt::make(&courier, &clock, attempt, opened).await))) });
     }
@@ -140,21 +142,16 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if let Some(key) = &key {
             self.advance(&endpoint.id, key);
         }
-        let reason = ended.unwrap_or(CancelReason::Requested);
-        if ended.is_some() {
-            let body = DeliveryEventBody::Cancelled(postrider_domain::delivery_event::Cancelled { reason });
-            self.conclude(job, key, body, HandOff::None);
-        } else {
-            let before = endpoint.settings.skip_before.unwrap_or(Timestamp::EPOCH);
-            let body = DeliveryEventBody::Skipped(postrider_domain::delivery_event::Skipped { before });
-            self.conclude(job, key, body, HandOff::None);
+        match ended {
+            Some(reason) => self.cancel(job, reason),
+            None => self.skip(job, endpoint),
         }
     }
 
-    /// Sends a test: once, whatever the endpoint's state.
-    pub(super) fn send_test(&mut self, job: Job, endpoint: Arc<Endpoint>) {
+    /// Sends a test: once, whatever the endpoint's state. Until then it may wait for other tests to end.
+    pub(super) fn send_test_until(&mut self, job: Job, endpoint: Arc<Endpoint>, until: Instant) {
         let Ok(permit) = self.shared.test_sends.clone().try_acquire_owned() else {
-            return self.heads.push_back(Head::NoRoom(Box::new(job)));
+            return self.behind.push_back((until, job));
         };
         let limits = self.shared.limits;
         let entry = self
@@ -164,6 +161,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let opened = entry.opened(&endpoint, &self.shared.keys, &self.shared.policy);
         let attempt = Attempt { job, endpoint, ticket: None, key: None };
         let (courier, clock) = (self.shared.courier.clone(), self.shared.clock.clone());
+        self.attempts += 1;
         self.tasks.spawn(async move {
             let _permit = permit;
             Ok(Done::Answered(Box::new(attempt::make(&courier, &clock, attempt, opened).await)))
@@ -225,6 +223,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             entry.pace.rest(*wait, now);
         }
         let before = (entry.failing, entry.disabled);
+        let failed = matches!(judgement, Judgement::Refusal | Judgement::Failure | Judgement::Overload);
         match judgement {
             Judgement::Nothing => {}
             Judgement::Success => entry.failing.on_success(),
@@ -232,7 +231,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
         let reason = if outcome.error() == Some(ErrorClass::Gone) {
             Some(DisableReason::Gone)
-        } else if judgement != Judgement::Success && entry.failing.must_disable(broker_now, &disable) {
+        } else if failed && entry.failing.must_disable(broker_now, &disable) {
             Some(DisableReason::Failing)
         } else {
             None
@@ -246,7 +245,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             entry.disabled = Some(AutoDisabled { reason, enabled_version, at: broker_now });
             entry.failing.on_success();
         }
-        let broke = turned && entry.pace.is_broken() && entry.pace.closed_for(now) > self.shared.limits.park_after;
+        let closed_for = entry.pace.closed_for(now);
+        let broke = turned && entry.pace.is_broken() && closed_for > self.shared.limits.park_after;
         let disabled = entry.disabled != before.1;
         if disabled {
             self.remember(id, Urgency::Transition);
@@ -254,7 +254,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         } else if turned || entry.failing != before.0 {
             self.remember(id, Urgency::Counters);
         }
-        if broke {
+        if !disabled && (broke || closed_for > LANE_PATIENCE) {
             self.evict(id);
         }
     }
@@ -278,14 +278,14 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 let next = if delivered { AfterAttempt::Delivered } else { AfterAttempt::DeadLetter };
                 let attempted = verdict::attempted(answer, timing, next, None);
                 self.advance_if_ordered(&endpoint.id, key.as_deref());
-                self.conclude(job, key, DeliveryEventBody::Attempted(attempted), HandOff::None);
+                self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::None);
             }
             (Fate::Retry(delay), None) => {
                 let routing = verdict::retried(&job.routing, timing, delay);
                 let due = routing.not_before.expect("a retry is due at some time");
                 let attempted = verdict::attempted(answer, timing, AfterAttempt::Retry, Some(due.at));
                 let tier = verdict::first_tier(&self.shared.tiers, due, now);
-                self.conclude(job, None, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
+                self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
             }
             (Fate::Retry(delay), Some(key)) => {
                 let attempted = verdict::attempted(answer, timing, AfterAttempt::Blocked, Some(now + delay));
@@ -295,7 +295,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 let (tier, routing) = verdict::again(&job.routing, now, &self.shared.tiers);
                 let until = routing.not_before.map(|due| due.at);
                 let attempted = verdict::attempted(answer, timing, AfterAttempt::Parked, until);
-                self.conclude(job, None, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
+                self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
             }
             (Fate::Again, Some(key)) => self.head_again(job, &key),
             (Fate::GiveUp | Fate::GiveUpUnlessEgressIsDown, key) => {
@@ -329,7 +329,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         }
         let letter = verdict::dead_letter(&job.delivery, &job.routing, &attempted, now);
         let hand_off = HandOff::DeadLetter(Box::new(letter));
-        self.conclude(job, key, DeliveryEventBody::Attempted(attempted), hand_off);
+        self.conclude(job, DeliveryEventBody::Attempted(attempted), hand_off);
     }
 
     fn advance_if_ordered(&mut self, id: &EndpointId, key: Option<&str>) {
@@ -345,7 +345,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let wait = entry.pace.closed_for(self.shared.uptime.of(now)).max(Duration::from_secs(1));
         let Queue::Unordered(lane) = &mut entry.queue else { return self.hold_queue(id) };
         let (held, fresh) = lane.drain();
-        self.forget_jobs(id, None, held);
+        self.forget_jobs(id, held);
         for job in fresh {
             self.put_aside(job, wait);
         }
@@ -358,7 +358,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let Some(reason) = entry.inactive(endpoint, now) else { return };
         let Queue::Unordered(lane) = &mut entry.queue else { return self.hold_queue(id) };
         let (held, fresh) = lane.drain();
-        self.forget_jobs(id, None, held);
+        self.forget_jobs(id, held);
         for job in fresh {
             self.hold(job, reason);
         }
@@ -367,11 +367,16 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     /// Ends everything in the lane of an endpoint that was deleted.
     fn cancel_queue(&mut self, id: &EndpointId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        let (held, fresh) = match &mut entry.queue {
-            Queue::Unordered(lane) => lane.drain(),
-            Queue::Ordered(keys) => keys.take_all().into_iter().partition(|job| matches!(job.origin, Origin::Held(_))),
+        let jobs = match &mut entry.queue {
+            Queue::Unordered(lane) => {
+                let (held, fresh) = lane.drain();
+                held.into_iter().chain(fresh).collect()
+            }
+            Queue::Ordered(keys) => keys.take_all(),
         };
-        self.forget_jobs(id, None, held);
+        let (held, fresh): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job.origin, Origin::Held(_)));
+        self.forget_jobs(id, held);
         for job in fresh {
             self.cancel(job, CancelReason::EndpointDeleted);
         }

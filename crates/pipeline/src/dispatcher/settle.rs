@@ -92,6 +92,11 @@ impl<S: Sink> Settler<S> {
             && bytes.load(Ordering::Relaxed) < limits.max_bytes.div_ceil(2)
     }
 
+    /// Whether more may be read that has to be written elsewhere.
+    pub(super) fn may_write(&self) -> bool {
+        self.in_doubt.bytes.load(Ordering::Relaxed) < self.in_doubt.limits.max_bytes
+    }
+
     fn now(&self) -> Timestamp {
         self.sink.clock().now()
     }

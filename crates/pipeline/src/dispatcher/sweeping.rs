@@ -10,10 +10,10 @@ use postrider_kafka::{CursorEvent, Record, Sink};
 use tokio::time::Instant;
 
 use super::{
-    entry::Queue,
-    hold::{Meeting, Move},
+    entry::{Entry, Queue},
+    hold::{MAX_BLOCKED_KEYS, Meeting, Move},
     job::{Job, NotAJob, ORDERING_KEY_HEADER, Origin, coordinates, decode},
-    partition::{Done, Holder, Partition},
+    partition::{Done, Holder, MAX_TASKS, Partition},
     placing::skips,
 };
 use crate::{directory::Lookup, egress::Courier};
@@ -30,6 +30,10 @@ const MAX_KEY_QUEUED: usize = 16;
 impl<S: Sink, C: Courier> Partition<S, C> {
     /// Does what needs no waiting, and says by `is_paused` whether the next record is wanted.
     pub(super) fn drive_reader(&mut self) {
+        if self.held.is_closed {
+            self.held.is_paused = true;
+            return;
+        }
         loop {
             match self.held.sweep.next_move() {
                 Move::Wait => {
@@ -84,16 +88,16 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                 self.held.sweep.catch_up(resumed_at);
             }
             // The partition was opened a second time: this one has been replaced.
-            None => self.held.is_paused = true,
+            None => self.held.is_closed = true,
         }
     }
 
     /// What becomes of a record that was read, or was in hand.
     fn meet(&mut self, record: Record) {
         let (offset, bytes) = (record.offset, record.size());
-        let Some(holder) = self.holder_of(&record) else { return self.held.sweep.passed(offset, bytes) };
+        let Some(holder) = self.holder_of(&record) else { return self.held.sweep.passed_by(offset, bytes) };
         match self.held.sweep.meet(&holder, offset) {
-            Meeting::Pass => self.held.sweep.passed(offset, bytes),
+            Meeting::Pass => self.held.sweep.passed_by(offset, bytes),
             Meeting::NoRoom => self.keep_or_let_go(record, &holder),
             Meeting::Take => self.take_held(record, holder),
         }
@@ -136,12 +140,12 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             }
             Err(NotAJob::Corrupt(message)) => return self.reject_held(record, holder, message),
         };
-        match self.shared.directory.lookup(id, Some(self.shared.directory.version())) {
-            Lookup::Known(endpoint) if !skips(&delivery.run, &routing, &endpoint) => {}
+        let enabled_version = match self.shared.directory.lookup(id, Some(self.shared.directory.version())) {
+            Lookup::Known(endpoint) if !skips(&delivery.run, &routing, &endpoint) => endpoint.enabled_version,
             Lookup::Known(_) => return self.pass_over(&record, &holder, RangeReason::Skipped),
             Lookup::Deleted => return self.pass_over(&record, &holder, RangeReason::EndpointDeleted),
             Lookup::Behind => return self.no_room(record, &holder),
-        }
+        };
         let is_old = record.timestamp + HELD_AT_MOST <= self.shared.clock.now();
         if !is_old && self.held.expiring.remove(&holder) {
             self.refresh_room(&holder.0);
@@ -151,8 +155,12 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let value = record.value.clone().unwrap_or_default();
         let mut job = Job { value, delivery, routing, origin: Origin::Held(at), memory: None };
         if is_old {
+            if self.tasks.len() >= MAX_TASKS || !self.shared.settler.may_send() {
+                return self.no_room(record, &holder);
+            }
+            self.end_head(&holder);
             self.taken(&holder, offset, bytes);
-            return self.expire(job, holder.1);
+            return self.expire(job);
         }
         let Some(entry) = self.entries.get(id) else { return };
         let own_key = job.key();
@@ -163,7 +171,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if is_full || !self.reserve_memory(&mut job) {
             return self.no_room(record, &holder);
         }
-        self.resume_head(&holder, &mut job);
+        if !self.resume_head(&holder, &mut job, enabled_version) {
+            return self.no_room(record, &holder);
+        }
         self.taken(&holder, offset, bytes);
         if let Some(entry) = self.entries.get_mut(&holder.0) {
             match &mut entry.queue {
@@ -175,13 +185,43 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.refresh_room(&holder.0);
     }
 
-    /// The first of a blocked key goes by what is remembered of its attempts.
-    fn resume_head(&mut self, (id, key): &Holder, job: &mut Job) {
+    /// Whether nothing of a blocked key is in its queue or in flight: what is met next of it is its head.
+    fn meets_head(&self, (id, key): &Holder) -> bool {
+        let Some(key) = key else { return false };
+        match self.entries.get(id).map(|entry| &entry.queue) {
+            Some(Queue::Ordered(keys)) => !keys.has(key),
+            _ => true,
+        }
+    }
+
+    /// The head of a blocked key goes by what is remembered of its attempts. Answers false if it is exhausted, and
+    /// nobody has acted on it.
+    fn resume_head(&mut self, holder: &Holder, job: &mut Job, enabled_version: i64) -> bool {
+        if !self.meets_head(holder) {
+            return true;
+        }
+        let (now, changes) = (self.shared.clock.now(), self.shared.overrides.changes());
+        let order = self.shared.overrides.of(&job.delivery.message_id, &job.delivery.run);
+        let is_ended = order.is_some_and(|order| order.ends(&job.routing, now).is_some());
+        let (id, key) = holder;
         let hold = self.hold_of(id);
-        let Some(blocked) = key.as_ref().and_then(|key| hold.blocked.get(key)) else { return };
-        if blocked.outstanding.is_empty() {
-            job.routing.attempt = job.routing.attempt.max(blocked.attempt);
-            job.routing.first_attempt_at = job.routing.first_attempt_at.or(blocked.first_attempt_at);
+        let Some(blocked) = key.as_ref().and_then(|key| hold.blocked.get_mut(key)) else { return true };
+        if blocked.next_at.is_none() && enabled_version <= blocked.enabled_version && !is_ended {
+            blocked.overrides_seen = changes;
+            return false;
+        }
+        job.routing.attempt = job.routing.attempt.max(blocked.attempt);
+        job.routing.first_attempt_at = job.routing.first_attempt_at.or(blocked.first_attempt_at);
+        true
+    }
+
+    /// A record of a blocked key ends without an attempt: if it is the head, the next goes by its own record.
+    fn end_head(&mut self, holder: &Holder) {
+        if self.meets_head(holder)
+            && let Some(key) = &holder.1
+            && let Some(blocked) = self.hold_of(&holder.0).blocked.get_mut(key)
+        {
+            blocked.head_ended();
         }
     }
 
@@ -201,6 +241,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     fn pass_over(&mut self, record: &Record, holder: &Holder, reason: RangeReason) {
         let (id, offset) = (&holder.0, record.offset);
+        self.end_head(holder);
         let ended = self.hold_of(id).skip(offset, reason);
         self.held.sweep.passed(offset, record.size());
         if let Some(skipping) = ended {
@@ -209,20 +250,21 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn reject_held(&mut self, record: Record, holder: Holder, message: String) {
+        self.end_head(&holder);
         self.taken(&holder, record.offset, record.size());
         let settler = self.shared.settler.clone();
         self.tasks.spawn(async move {
             settler.reject(&record, &message).await?;
-            Ok(Done::Concluded(holder.0, holder.1, Some(record.offset)))
+            Ok(Done::Concluded(holder.0, Some(record.offset)))
         });
     }
 
     /// Gives up a delivery that was held for too long.
-    fn expire(&mut self, job: Job, key: Option<String>) {
+    fn expire(&mut self, job: Job) {
         let (settler, id) = (self.shared.settler.clone(), job.delivery.endpoint.clone());
         self.tasks.spawn(async move {
             let offset = settler.give_up(job, ErrorClass::HeldExpired, "it was held for 28 days").await?;
-            Ok(Done::Concluded(id, key, offset))
+            Ok(Done::Concluded(id, offset))
         });
     }
 
@@ -243,22 +285,29 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let open = active && (deleted || entry.pace.closed_for(now).is_zero() && self.shared.settler.may_send());
         let own = match &entry.queue {
             Queue::Unordered(lane) => {
-                let most = if entry.pace.is_broken() { 1 } else { MIN_HELD_QUEUED.max(2 * entry.pace.concurrency()) };
+                // A broken endpoint takes one at a time: what is behind a probe that fails would only be forgotten.
+                let most = if entry.pace.is_broken() {
+                    usize::from(entry.pace.in_flight() == 0)
+                } else {
+                    MIN_HELD_QUEUED.max(2 * entry.pace.concurrency())
+                };
                 open && (deleted || lane.held_len() < most)
             }
             Queue::Ordered(_) if !hold.whole => true,
-            Queue::Ordered(keys) => open && keys.len() < MAX_ORDERED_QUEUED,
+            Queue::Ordered(keys) => open && keys.len() < MAX_ORDERED_QUEUED && hold.blocked.len() <= MAX_BLOCKED_KEYS,
         };
         let expiring = &self.held.expiring;
         let sweep = &mut self.held.sweep;
         let holder = (id.clone(), None);
         sweep.set_room(&holder, own || expiring.contains(&holder));
         for (key, blocked) in &hold.blocked {
-            let queued = match &entry.queue {
-                Queue::Ordered(keys) if !keys.is_fresh(key) => keys.len_of(key),
-                _ => MAX_KEY_QUEUED,
+            let (queued, due) = match &entry.queue {
+                Queue::Ordered(keys) if keys.is_fresh(key) => (MAX_KEY_QUEUED, false),
+                Queue::Ordered(keys) => (keys.len_of(key), blocked.is_due(broker_now, enabled_version, overrides)),
+                // It is not ordered any more: nothing has to wait for anything.
+                Queue::Unordered(lane) => (lane.held_len(), true),
             };
-            let due = deleted || blocked.is_due(broker_now, enabled_version, overrides);
+            let due = deleted || due;
             let holder = (id.clone(), Some(key.clone()));
             let room = open && due && queued < MAX_KEY_QUEUED || expiring.contains(&holder);
             sweep.set_room(&holder, room);
@@ -271,11 +320,17 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let ids: Vec<EndpointId> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.hold.is_some() || entry.disabled.is_some())
+            .filter(|(_, entry)| entry.hold.is_some() || entry.disabled.is_some() || entry.is_remembered())
             .map(|(id, _)| id.clone())
             .collect();
         for id in &ids {
             self.forget_old_disable(id);
+            self.forget_deleted(id);
+            if let Some(endpoint) = self.shared.directory.endpoint(id)
+                && let Some(entry) = self.entries.get_mut(id)
+            {
+                entry.adopt(&endpoint, &self.shared.limits, Instant::now());
+            }
             self.refresh_room(id);
             self.start(id);
             self.end_holding_if_over(id);
@@ -319,6 +374,18 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if entry.disabled.is_some_and(|disabled| disabled.enabled_version < endpoint.enabled_version) {
             entry.disabled = None;
+            self.remember(id, super::state::Urgency::Transition);
+        }
+    }
+
+    /// Of an endpoint that was deleted nothing is remembered once nothing of it is held.
+    fn forget_deleted(&mut self, id: &EndpointId) {
+        let version = self.shared.directory.version();
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.hold.is_none() && entry.is_remembered()) else {
+            return;
+        };
+        if entry.queued() == 0 && self.shared.directory.lookup(id, Some(version)) == Lookup::Deleted {
+            *entry = Entry::new(entry.tenant.clone(), &self.shared.limits, Instant::now());
             self.remember(id, super::state::Urgency::Transition);
         }
     }

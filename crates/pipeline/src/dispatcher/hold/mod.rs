@@ -18,8 +18,10 @@ pub(super) use sweep::{Meeting, Move, Sweep};
 
 /// The most that an endpoint's completions above its position may take in its state, in bytes.
 const MAX_DONE_BYTES: usize = 8 * 1024;
-/// Past so many blocked keys all of an endpoint's deliveries are held.
+/// Past so many blocked keys all of an endpoint's deliveries are held, and no more are taken but those of its keys.
 pub(super) const MAX_BLOCKED_KEYS: usize = 100;
+/// With no more than so many an endpoint's deliveries go to its lane again.
+pub(super) const FEW_BLOCKED_KEYS: usize = 50;
 
 /// Offsets that were taken from the held topic, by an endpoint or one of its blocked keys, and are not done.
 #[derive(Debug, Clone, Default)]
@@ -224,6 +226,26 @@ impl Hold {
         true
     }
 
+    /// Which of `offsets` the endpoint itself took, and which its blocked keys.
+    pub(super) fn by_owner(&self, offsets: &[i64]) -> (Vec<i64>, Vec<(String, i64)>) {
+        let (mut own, mut of_keys) = (Vec::new(), Vec::new());
+        for offset in offsets {
+            if self.outstanding.contains(*offset) {
+                own.push(*offset);
+            } else if let Some((key, _)) =
+                self.blocked.iter().find(|(_, blocked)| blocked.outstanding.contains(*offset))
+            {
+                of_keys.push((key.clone(), *offset));
+            }
+        }
+        (own, of_keys)
+    }
+
+    /// The blocked key that took what stands at `offset`.
+    pub(super) fn blocked_that_took(&mut self, offset: i64) -> Option<&mut Blocked> {
+        self.blocked.values_mut().find(|blocked| blocked.outstanding.contains(offset))
+    }
+
     /// Forgets what was taken and not attempted, the lowest at `offset`, when everything below `next` was met: it is
     /// met again, what is done above it is not.
     pub(super) fn forget(&mut self, offsets: &[i64], next: i64) {
@@ -233,24 +255,21 @@ impl Hold {
         }
     }
 
-    /// What ends a run of skipped records at `to`.
+    /// What was passed over and is to be ended now; it stays outstanding until that is done.
     pub(super) fn take_skipping(&mut self) -> Option<Skipping> {
-        let skipping = self.skipping.take()?;
-        self.outstanding.insert_range(skipping.range.clone());
-        Some(skipping)
+        self.skipping.take()
     }
 
     /// Passes over the record at `offset`. Answers what is to be ended first, if it was passed over for another
     /// reason.
     pub(super) fn skip(&mut self, offset: i64, reason: RangeReason) -> Option<Skipping> {
-        let ended = if self.skipping.as_ref().is_some_and(|known| known.reason != reason) {
-            self.take_skipping()
-        } else {
-            None
-        };
+        let other = |known: &Skipping| known.reason != reason || offset < known.range.end;
+        let ended = if self.skipping.as_ref().is_some_and(other) { self.take_skipping() } else { None };
         let skipping = self.skipping.get_or_insert(Skipping { range: offset..offset, count: 0, reason });
+        self.outstanding.remove_range(&skipping.range);
         skipping.range.end = offset + 1;
         skipping.count += 1;
+        self.outstanding.insert_range(skipping.range.clone());
         ended
     }
 
@@ -299,7 +318,7 @@ mod tests {
         assert_eq!(ended, Skipping { range: 5..10, count: 2, reason: RangeReason::Skipped });
         assert_eq!(hold.holding(|_| 12).position, 5);
         hold.outstanding.remove_range(&ended.range);
-        assert_eq!(hold.holding(|_| 12).position, 12);
+        assert_eq!(hold.holding(|_| 12).position, 11);
         assert!(!hold.is_at_rest());
     }
 

@@ -10,6 +10,9 @@ use std::{collections::HashMap, hash::Hash};
 /// Bytes that are read on while somebody with room is behind; then the reader turns back.
 const MAX_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
 
+/// After so many records in a row that nobody missed the reader looks for whoever is next, and goes there at once.
+const LOOK_AHEAD_EVERY: u32 = 64;
+
 /// What the reader is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Move {
@@ -17,7 +20,7 @@ pub(in super::super) enum Move {
     Read,
     /// Nothing, until somebody has room.
     Wait,
-    /// Go back, and read from this offset.
+    /// Go back, or far ahead, and read from this offset.
     TurnBack(i64),
 }
 
@@ -52,12 +55,14 @@ pub(in super::super) struct Sweep<K> {
     /// Those with room in the sweep, and those with room that left it.
     with_room: (usize, usize),
     bytes_ahead: u64,
+    /// Records in a row that nobody missed.
+    passed_by: u32,
 }
 
 impl<K: Hash + Eq + Clone> Sweep<K> {
     /// A sweep without holders, its reader before `cursor`.
     pub(in super::super) fn new(cursor: i64) -> Self {
-        Self { cursor, at_end: false, holders: HashMap::new(), with_room: (0, 0), bytes_ahead: 0 }
+        Self { cursor, at_end: false, holders: HashMap::new(), with_room: (0, 0), bytes_ahead: 0, passed_by: 0 }
     }
 
     /// Lets a holder in that has met everything below `next`. One that is in already starts again from there.
@@ -124,12 +129,22 @@ impl<K: Hash + Eq + Clone> Sweep<K> {
         let (in_sweep, behind) = self.with_room;
         let go_on = in_sweep > 0 && !(behind > 0 && (self.at_end || self.bytes_ahead >= MAX_BYTES_AHEAD));
         if go_on {
-            Move::Read
+            self.far_ahead().map_or(Move::Read, Move::TurnBack)
         } else if behind > 0 {
             self.lowest_with_room().map_or(Move::Wait, Move::TurnBack)
         } else {
             Move::Wait
         }
+    }
+
+    /// Where the reader can go at once: nobody with room misses what lies between. Looked for now and then.
+    fn far_ahead(&self) -> Option<i64> {
+        if self.passed_by == 0 || !self.passed_by.is_multiple_of(LOOK_AHEAD_EVERY) {
+            return None;
+        }
+        let next =
+            self.holders.values().filter(|holder| holder.room && !holder.left).map(|holder| holder.next).min()?;
+        (next > self.cursor).then_some(next)
     }
 
     fn lowest_with_room(&self) -> Option<i64> {
@@ -142,6 +157,7 @@ impl<K: Hash + Eq + Clone> Sweep<K> {
         self.cursor = offset;
         self.at_end = false;
         self.bytes_ahead = 0;
+        self.passed_by = 0;
         self.with_room = (0, 0);
         for holder in self.holders.values_mut() {
             if !holder.left {
@@ -169,8 +185,16 @@ impl<K: Hash + Eq + Clone> Sweep<K> {
         }
     }
 
-    /// The record at `offset` was taken, or nobody misses it.
+    /// Nobody misses the record at `offset`.
+    pub(in super::super) fn passed_by(&mut self, offset: i64, bytes: usize) {
+        let passed_by = self.passed_by.wrapping_add(1);
+        self.passed(offset, bytes);
+        self.passed_by = passed_by;
+    }
+
+    /// The record at `offset` was taken.
     pub(in super::super) fn passed(&mut self, offset: i64, bytes: usize) {
+        self.passed_by = 0;
         self.cursor = offset + 1;
         self.at_end = false;
         if self.with_room.1 > 0 {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use postrider_domain::{
-    Delivery, Endpoint, MessageId,
+    Delivery, DirectoryVersion, Endpoint, MessageId, Routing,
     endpoint::{OnExhausted, Ordering},
     overrides::Override,
 };
@@ -172,6 +172,76 @@ async fn pausing_and_resuming_keeps_the_order() {
     assert_eq!(first_receipts(&bench, "a"), ["a1", "a2", "a3", "a4", "a5"]);
     assert_eq!(first_receipts(&bench, "b"), ["b1", "b2", "b3"]);
     assert_eq!(bench.remembered("ep_a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_without_a_key_waits_for_its_retries_and_for_nothing_else() {
+    let mut bench = bench(ordered("ep_a", "[600,600]", OnExhausted::Skip)).await;
+    bench.courier.next("ep_a.example", [answers(400), answers(400)]);
+    let keyless = Delivery { ordering_key: None, ..bench.delivery("ep_a", 7) };
+    let routing = bench.routing();
+    bench.deliver_this(&keyless, &routing).await;
+    pass(Duration::from_mins(5)).await;
+    assert_eq!(bench.courier.messages(), ["msg_7"]);
+    pass(Duration::from_mins(7)).await;
+    assert_eq!(bench.courier.messages().len(), 2);
+    pass(Duration::from_mins(12)).await;
+    assert_eq!((bench.courier.messages().len(), bench.remembered("ep_a")), (3, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_tries_a_blocked_key_although_nothing_new_comes() {
+    let mut bench = bench(ordered("ep_a", "[600]", OnExhausted::Skip)).await;
+    bench.courier.next("ep_a.example", [answers(400)]);
+    deliver(&mut bench, &["a1", "a2"]).await;
+    pass(Duration::from_secs(5)).await;
+    bench.kill().await;
+    bench.own().await;
+    pass(Duration::from_mins(15)).await;
+    assert_eq!((first_receipts(&bench, "a").len(), bench.remembered("ep_a")), (2, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_blocked_go_on_when_their_endpoint_is_not_ordered_any_more() {
+    let mut bench = bench(ordered("ep_a", "[6000]", OnExhausted::Skip)).await;
+    bench.courier.next("ep_a.example", [answers(400)]);
+    deliver(&mut bench, &["a1", "a2"]).await;
+    pass(Duration::from_secs(5)).await;
+    let mut unordered = ordered("ep_a", "[6000]", OnExhausted::Skip);
+    unordered.settings.ordering = None;
+    bench.edit(unordered);
+    pass(Duration::from_mins(5)).await;
+    assert_eq!((first_receipts(&bench, "a").len(), bench.remembered("ep_a")), (2, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_refuses_everything_blocks_a_bounded_number_of_keys() {
+    let mut bench = bench(ordered("ep_a", "[600,600,600,600]", OnExhausted::Skip)).await;
+    bench.courier.act("ep_a.example", answers(400));
+    let routing = bench.routing();
+    for number in 0..400 {
+        let delivery = Delivery { ordering_key: Some(format!("k{number}")), ..bench.delivery("ep_a", number) };
+        bench.deliver_this(&delivery, &routing).await;
+    }
+    pass(Duration::from_mins(2)).await;
+    let blocked = bench.remembered("ep_a").unwrap().holding.unwrap().blocked.len();
+    assert!((100..200).contains(&blocked), "{blocked} keys are blocked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_directory_is_not_overtaken() {
+    let mut bench = bench(ordered("ep_b", "[30]", OnExhausted::Skip)).await;
+    let ahead = Routing { version: Some(DirectoryVersion { epoch: 1, seq: 2 }), ..bench.routing() };
+    for message in ["a1", "a2"] {
+        let message_id = MessageId::from_trusted(message);
+        let delivery = Delivery { message_id, ordering_key: Some("a".to_owned()), ..bench.delivery("ep_a", 0) };
+        bench.deliver_this(&delivery, &ahead).await;
+    }
+    pass(Duration::from_secs(7)).await;
+    bench.edit(ordered("ep_a", "[30]", OnExhausted::Skip));
+    deliver(&mut bench, &["a3"]).await;
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(bench.courier.messages(), ["a1", "a2", "a3"]);
 }
 
 /// Random failures, waits short and long, pauses, kills and revokes: per key, first receipts are in order and nothing
