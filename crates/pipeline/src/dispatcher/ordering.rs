@@ -167,14 +167,14 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         keys.advance(&key);
         let routing = job.routing.clone();
         let overrides_seen = self.shared.overrides.changes();
-        let (held, new): (Vec<Job>, Vec<Job>) =
+        let (again, new): (Vec<Job>, Vec<Job>) =
             [job].into_iter().chain(followers).partition(|job| matches!(job.origin, Origin::Held(_)));
-        let from = held.iter().filter_map(|job| job.origin.held_offset()).min().unwrap_or(self.held.end);
+        let from = again.iter().filter_map(|job| job.origin.held_offset()).min().unwrap_or(self.held.end);
         let hold = self.hold_of(id);
         // What the endpoint or the key took and did not finish is met again, by the key; what is being made durable
         // stays open.
         let mut outstanding = hold.blocked.remove(&key).map(|known| known.outstanding).unwrap_or_default();
-        for offset in held.iter().filter_map(|job| job.origin.held_offset()) {
+        for offset in again.iter().filter_map(|job| job.origin.held_offset()) {
             hold.outstanding.remove(offset);
             outstanding.remove(offset);
         }
@@ -189,7 +189,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         hold.blocked.insert(key.clone(), blocked);
         let too_many = hold.blocked.len() > MAX_BLOCKED_KEYS && !hold.whole;
         self.held.sweep.enter((id.clone(), Some(key)), from, false);
-        drop(held);
+        drop(again);
         if new.is_empty() {
             self.remember(id, Urgency::Transition);
         } else {

@@ -103,6 +103,7 @@ pub(super) enum Done {
 pub(super) type Holder = (EndpointId, Option<String>);
 
 /// The held topic's partition.
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 pub(super) struct HeldReader {
     pub cursor: PartitionCursor,
     pub sweep: Sweep<Holder>,

@@ -134,7 +134,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
                     self.behind.push_back((until, job));
                 }
                 Lookup::Behind if is_test => {
-                    self.end_test(job, ErrorClass::EndpointUnknown, "the endpoint did not become known")
+                    self.end_test(job, ErrorClass::EndpointUnknown, "the endpoint did not become known");
                 }
                 Lookup::Behind => self.park(job, ParkReason::DirectoryBehind, DIRECTORY_PATIENCE),
                 Lookup::Known(_) if is_test && !in_time => {

@@ -115,7 +115,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let ended = order.and_then(|order| order.ends(&job.routing, now));
         if ended.is_some() || is_skipped(&job, &endpoint) {
             self.give_back(&endpoint.id, ticket);
-            return self.end_unsent(job, key, ended, &endpoint);
+            return self.end_unsent(job, key.as_deref(), ended, &endpoint);
         }
         let limits = self.shared.limits;
         let entry = self
@@ -138,10 +138,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     /// Ends a delivery that came to the front of its lane and is no longer wanted.
-    fn end_unsent(&mut self, job: Job, key: Option<String>, ended: Option<CancelReason>, endpoint: &Endpoint) {
-        if let Some(key) = &key {
-            self.advance(&endpoint.id, key);
-        }
+    fn end_unsent(&mut self, job: Job, key: Option<&str>, ended: Option<CancelReason>, endpoint: &Endpoint) {
+        self.advance_if_ordered(&endpoint.id, key);
         match ended {
             Some(reason) => self.cancel(job, reason),
             None => self.skip(job, endpoint),
@@ -300,7 +298,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             (Fate::Again, Some(key)) => self.head_again(job, &key),
             (Fate::GiveUp | Fate::GiveUpUnlessEgressIsDown, key) => {
                 let attempted = verdict::attempted(answer, timing, AfterAttempt::DeadLetter, None);
-                self.give_up(job, key, &endpoint, attempted);
+                self.give_up(job, key.as_deref(), &endpoint, attempted);
             }
         }
     }
@@ -316,14 +314,14 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn give_up(
         &mut self,
         job: Job,
-        key: Option<String>,
+        key: Option<&str>,
         endpoint: &Endpoint,
         attempted: postrider_domain::delivery_event::Attempted,
     ) {
         let now = self.shared.clock.now();
-        if let Some(key) = &key {
+        if let Some(key) = key {
             if blocks_on_exhaustion(endpoint) {
-                return self.block_exhausted(job, key.clone(), endpoint, attempted);
+                return self.block_exhausted(job, key.to_owned(), endpoint, attempted);
             }
             self.advance(&endpoint.id, key);
         }

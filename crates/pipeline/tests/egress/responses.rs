@@ -17,7 +17,8 @@ async fn answer_to(answer: impl Into<Vec<u8>>, then: Then) -> postrider_pipeline
 
 #[tokio::test]
 async fn what_is_not_an_http_answer_is_an_invalid_response() {
-    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many: Vec<String> = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many = many.concat();
     let cases = [
         ("no HTTP", "SSH-2.0-OpenSSH_9.9\r\n".to_owned()),
         ("no status", "HTTP/1.1 abc OK\r\n\r\n".to_owned()),

@@ -37,6 +37,7 @@ impl Owner {
     }
 
     /// That an owner of this term has disabled the endpoint's configuration of this version.
+    #[expect(clippy::unnecessary_wraps, reason = "a record's value, which a tombstone does not have")]
     fn disabled(&self, tenant: &str, endpoint: &str, term: i64, enabled_version: i64) -> Option<Bytes> {
         let (endpoint, tenant) = (EndpointId::from_trusted(endpoint), TenantId::from_trusted(tenant));
         let at = Timestamp::parse_rfc3339(AT).expect("a time");
