@@ -60,7 +60,7 @@ async fn what_comes_for_a_disabled_endpoint_waits_until_it_is_enabled(context: C
 
     deployment.write(&event(&deployment, &tenant, "1", "order.created", &json!(1))).await;
     other.wait_for(1).await;
-    let run = tenant.delivery(&hook.message_id("1"), "waiting").await;
+    let run = tenant.delivery(&hook.message_id("1"), "held").await;
     assert_eq!(run["delivery"]["attempt"], 1);
     assert_eq!(hook.count(), 0, "a disabled endpoint was sent to");
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postrider_kafka::Record;
-use postrider_testkit::Behaviour;
+use postrider_testkit::{Behaviour, eventually};
 use serde_json::json;
 
 use crate::support::{Context, Deployment, Hook, LIMIT, Test, event, tests};
@@ -35,11 +35,24 @@ async fn a_full_lane_parks_without_spending_an_attempt_and_its_neighbour_goes_on
     receiver.behave("/hanging", Behaviour::Hang);
     deployment.synced().await;
 
+    let write = async |event_type: &str, number: usize| {
+        let id = format!("{event_type}-{number}");
+        deployment.write(&event(&deployment, &tenant, &id, event_type, &json!(number))).await;
+    };
+    // Two in flight, and four that fill the lane, which does not move.
+    for number in 0..6 {
+        write("slow", number).await;
+    }
+    let first = hanging.wait_for(2).await.remove(0);
+    eventually(LIMIT, "the lane to have stood still", async || {
+        (postrider_control::clock::now().since(first.at) > Duration::from_secs(1)).then_some(())
+    })
+    .await;
+    for number in 6..EVENTS {
+        write("slow", number).await;
+    }
     for number in 0..EVENTS {
-        for event_type in ["slow", "fast"] {
-            let id = format!("{event_type}-{number}");
-            deployment.write(&event(&deployment, &tenant, &id, event_type, &json!(number))).await;
-        }
+        write("fast", number).await;
     }
     let written = postrider_control::clock::now();
     let received = healthy.wait_for(EVENTS).await;

@@ -65,7 +65,7 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
     assert_eq!(delivery["source"]["topic"], deployment.topics.events());
     let [attempt] = &run["attempts"].as_array().unwrap()[..] else { panic!("{run:#}") };
     assert_eq!((&attempt["number"], &attempt["status"]), (&json!(1), &json!(400)));
-    assert_eq!(attempt["error"], "http_server_error");
+    assert_eq!(attempt["error"], "http_client_error");
     assert!(attempt["duration_ms"].as_f64().unwrap() > 0.0);
 
     for (query, field) in [
