@@ -48,11 +48,14 @@ async fn each_misbehaviour_has_its_class(context: Context) {
         ("/down", Behaviour::Always(502), "http_server_error"),
         ("/hang", Behaviour::Hang, "timeout"),
         ("/slow", Behaviour::Slow(Duration::from_secs(20)), "timeout"),
-        ("/reset", Behaviour::Reset, "connect"),
     ] {
         receiver.behave(path, behaviour);
         hooks.push((Hook::create(&tenant, &receiver, path, once(1_000)).await, class));
     }
+    // A receiver of its own: requests to one host may share a connection, and what resets it.
+    let resetting = deployment.receiver().await;
+    resetting.behave("/reset", Behaviour::Reset);
+    hooks.push((Hook::create(&tenant, &resetting, "/reset", once(1_000)).await, "connect"));
     let tls = Hook::create_at(&tenant, &receiver, "/tls", stranger.url("/tls"), once(5_000)).await;
     let connect = Hook::create_at(&tenant, &receiver, "/closed", closed, once(5_000)).await;
     let nowhere = "https://nowhere.invalid/hook".to_owned();
