@@ -173,6 +173,32 @@ impl HoldReason {
     }
 }
 
+impl ParkReason {
+    /// Its stable name, as in JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LaneFull => "lane_full",
+            Self::MemoryFull => "memory_full",
+            Self::Disabled => "disabled",
+            Self::DirectoryBehind => "directory_behind",
+            Self::NotDue => "not_due",
+            Self::BreakerOpen => "breaker_open",
+            Self::EgressDown => "egress_down",
+        }
+    }
+}
+
+impl CancelReason {
+    /// Its stable name, as in JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointDeleted => "endpoint_deleted",
+            Self::Requested => "requested",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
 /// Ended in the dead-letter queue without an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLettered {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use postrider_domain::{
-    DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Routing, Run,
+    Delivery, DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Routing, Run,
     delivery_event::{CancelReason, Cancelled, DeadLettered, HoldReason, ParkReason, Parked, Skipped},
     tier::is_early,
 };
@@ -105,15 +105,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn wait_for_directory(&mut self, mut job: Job) {
-        if self.reserve_memory(&mut job) {
-            self.wait_aside(job);
-        } else {
-            self.heads.push_back(Head::NoRoom(Box::new(job)));
+        if !self.reserve_memory(&mut job) {
+            return self.heads.push_back(Head::NoRoom(Box::new(job)));
         }
-    }
-
-    /// Lets a delivery wait for what it needs before it can go to its lane.
-    pub(super) fn wait_aside(&mut self, job: Job) {
         let test = job.delivery.kind == DeliveryKind::Test;
         let patience = if test { TEST_PATIENCE } else { DIRECTORY_PATIENCE };
         self.behind.push_back((Instant::now() + patience, job));
@@ -163,15 +157,22 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         job.memory.is_some()
     }
 
+    /// What there is of a delivery's endpoint.
+    pub(super) fn entry_of(&mut self, delivery: &Delivery) -> &mut Entry {
+        let limits = &self.shared.limits;
+        self.entries
+            .entry(delivery.endpoint.clone())
+            .or_insert_with(|| Entry::new(delivery.tenant.clone(), limits, Instant::now()))
+    }
+
     fn admit(&mut self, mut job: Job, endpoint: &Endpoint) {
         let (now, broker_now) = (Instant::now(), self.shared.clock.now());
         let monotonic = self.shared.uptime.of(now);
         let limits = self.shared.limits;
         let id = job.delivery.endpoint.clone();
-        let tenant = &job.delivery.tenant;
-        let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry::new(tenant.clone(), &limits, now));
+        let entry = self.entry_of(&job.delivery);
         entry.last_used = now;
-        entry.adopt(endpoint, &self.shared.limits, now);
+        entry.adopt(endpoint, &limits, now);
         let inactive = entry.inactive(endpoint, broker_now);
         let lane = match &entry.queue {
             Queue::Ordered(_) => return self.admit_ordered(job, inactive),
@@ -212,12 +213,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     /// Ends a delivery that is no longer wanted.
     pub(super) fn cancel(&mut self, job: Job, reason: CancelReason) {
-        let label = match reason {
-            CancelReason::EndpointDeleted => "endpoint_deleted",
-            CancelReason::Requested => "requested",
-            CancelReason::Superseded => "superseded",
-        };
-        metrics::counter!("postrider_cancelled_total", "reason" => label).increment(1);
+        metrics::counter!("postrider_cancelled_total", "reason" => reason.as_str()).increment(1);
         match reason {
             // The copy that was sent in its place says what became of it.
             CancelReason::Superseded => self.settle_silently(job),
@@ -245,7 +241,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             // It keeps its place: not tried, it is not rewritten.
             return self.forget(&job.delivery.endpoint, &[offset]);
         }
-        metrics::counter!("postrider_parked_total", "reason" => park_reason(reason)).increment(1);
+        metrics::counter!("postrider_parked_total", "reason" => reason.as_str()).increment(1);
         let now = self.shared.clock.now();
         let routing = match (reason, job.routing.not_before) {
             (ParkReason::NotDue, Some(_)) => job.routing.clone(),
@@ -279,18 +275,6 @@ pub(super) fn is_skipped(job: &Job, endpoint: &Endpoint) -> bool {
 /// Whether the endpoint was resumed without what was matched when this was.
 pub(super) fn skips(run: &Run, routing: &Routing, endpoint: &Endpoint) -> bool {
     *run == Run::LIVE && endpoint.settings.skip_before.is_some_and(|before| routing.matched_at < before)
-}
-
-fn park_reason(reason: ParkReason) -> &'static str {
-    match reason {
-        ParkReason::LaneFull => "lane_full",
-        ParkReason::MemoryFull => "memory_full",
-        ParkReason::Disabled => "disabled",
-        ParkReason::DirectoryBehind => "directory_behind",
-        ParkReason::NotDue => "not_due",
-        ParkReason::BreakerOpen => "breaker_open",
-        ParkReason::EgressDown => "egress_down",
-    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use postrider_domain::{
     gate::{Admission, Verdict},
 };
 use postrider_kafka::Sink;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     attempt::{self, Answered, Attempt},
-    entry::{Entry, Queue},
+    entry::Queue,
     job::{Job, Origin},
     lane::LANE_PATIENCE,
     ordering::blocks_on_exhaustion,
@@ -117,17 +117,18 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             self.give_back(&endpoint.id, ticket);
             return self.end_unsent(job, key.as_deref(), ended, &endpoint);
         }
-        let limits = self.shared.limits;
-        let entry = self
-            .entries
-            .entry(endpoint.id.clone())
-            .or_insert_with(|| Entry::new(job.delivery.tenant.clone(), &limits, Instant::now()));
-        let opened = entry.opened(&endpoint, &self.shared.keys, &self.shared.policy);
-        let attempt = Attempt { job, endpoint, ticket, key };
-        let (courier, clock) = (self.shared.courier.clone(), self.shared.clock.clone());
+        self.attempt(Attempt { job, endpoint, ticket, key }, None);
+    }
+
+    /// Begins an attempt. `permit` is kept while it lasts.
+    fn attempt(&mut self, attempt: Attempt, permit: Option<OwnedSemaphorePermit>) {
+        let shared = self.shared.clone();
+        let opened = self.entry_of(&attempt.job.delivery).opened(&attempt.endpoint, &shared.keys, &shared.policy);
         self.attempts += 1;
-        self.tasks
-            .spawn(async move { Ok(Done::Answered(Box::new(attempt::make(&courier, &clock, attempt, opened).await))) });
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            Ok(Done::Answered(Box::new(attempt::make(&shared.courier, &shared.clock, attempt, opened).await)))
+        });
     }
 
     fn give_back(&mut self, id: &EndpointId, ticket: Option<Ticket>) {
@@ -151,19 +152,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let Ok(permit) = self.shared.test_sends.clone().try_acquire_owned() else {
             return self.behind.push_back((until, job));
         };
-        let limits = self.shared.limits;
-        let entry = self
-            .entries
-            .entry(endpoint.id.clone())
-            .or_insert_with(|| Entry::new(job.delivery.tenant.clone(), &limits, Instant::now()));
-        let opened = entry.opened(&endpoint, &self.shared.keys, &self.shared.policy);
-        let attempt = Attempt { job, endpoint, ticket: None, key: None };
-        let (courier, clock) = (self.shared.courier.clone(), self.shared.clock.clone());
-        self.attempts += 1;
-        self.tasks.spawn(async move {
-            let _permit = permit;
-            Ok(Done::Answered(Box::new(attempt::make(&courier, &clock, attempt, opened).await)))
-        });
+        self.attempt(Attempt { job, endpoint, ticket: None, key: None }, Some(permit));
     }
 
     /// An attempt has ended: learns from it, and decides what follows.

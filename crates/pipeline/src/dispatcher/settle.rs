@@ -127,14 +127,20 @@ impl<S: Sink> Settler<S> {
         job: &Job,
         body: DeliveryEventBody,
     ) -> impl Future<Output = Result<(), ProduceError>> + use<S> {
+        let event = self.event(job, body);
+        let record = outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event);
+        let sink = self.sink.clone();
+        async move { sink.send(record).await.map(drop) }
+    }
+
+    /// That `body` happens now to a delivery, and where that was read.
+    fn event(&self, job: &Job, body: DeliveryEventBody) -> DeliveryEvent {
         let mut event = DeliveryEvent::of(&job.delivery, &job.routing, self.now(), body);
         match &job.origin {
             Origin::Deliveries(at, _) => event.stored = Some(at.clone()),
             Origin::Held(at) => event.held = Some(at.clone()),
         }
-        let record = outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event);
-        let sink = self.sink.clone();
-        async move { sink.send(record).await.map(drop) }
+        event
     }
 
     async fn hand_over(&self, job: &Job, hand_off: HandOff) -> Result<(), ProduceError> {
@@ -174,12 +180,8 @@ impl<S: Sink> Settler<S> {
             Err(error) => return Err(error),
         };
         if let Some(offset) = appended {
-            let body = DeliveryEventBody::Held(Held { reason });
-            let mut event = DeliveryEvent::of(&job.delivery, &job.routing, self.now(), body);
+            let mut event = self.event(&job, DeliveryEventBody::Held(Held { reason }));
             event.held = Some(SourceCoordinates { topic: self.topics.held.clone(), partition, offset });
-            if let Origin::Deliveries(at, _) = &job.origin {
-                event.stored = Some(at.clone());
-            }
             self.sink.send(outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event)).await?;
         }
         metrics::counter!("postrider_held_appended_total", "reason" => reason.as_str()).increment(1);
