@@ -229,7 +229,8 @@ mod tests {
                 }
             }
             prop_assert_eq!(finished, wanted);
-            prop_assert!(keys.is_empty() && keys.len() == 0);
+            prop_assert!(keys.is_empty());
+            prop_assert_eq!(keys.len(), 0);
         }
     }
 }

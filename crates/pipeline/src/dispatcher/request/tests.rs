@@ -82,10 +82,10 @@ fn first() -> Routing {
     }
 }
 
-fn built(settings: EndpointSettings, routing: Routing) -> Result<Request, Unusable> {
+fn built(settings: EndpointSettings, routing: &Routing) -> Result<Request, Unusable> {
     let endpoint = endpoint(settings);
     let opened = Opened::open(&endpoint, &keys(), &EgressPolicy::default())?;
-    request(&delivery(), &routing, &endpoint, &opened, NOW)
+    request(&delivery(), routing, &endpoint, &opened, NOW)
 }
 
 fn value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -96,7 +96,7 @@ fn value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 fn a_retry_carries_signatures_of_the_valid_keys_its_number_and_the_headers_of_body_and_owner() {
     let settings = EndpointSettings { headers: vec![custom("X-Team", "blue")], ..EndpointSettings::default() };
     let routing = Routing { attempt: Attempt::FIRST.next(), first_attempt_at: Some(NOW), ..first() };
-    let request = built(settings, routing).unwrap();
+    let request = built(settings, &routing).unwrap();
     // Of the three keys one has expired.
     assert_eq!(value(&request, "webhook-signature").unwrap().split(' ').count(), 2);
     assert_eq!(value(&request, "webhook-attempt"), Some("2"));
@@ -109,7 +109,7 @@ fn a_retry_carries_signatures_of_the_valid_keys_its_number_and_the_headers_of_bo
 #[test]
 fn an_endpoint_that_asks_for_a_plain_code_gets_it_in_its_header() {
     let signing = SigningStyle::Hmac { header: "X-Hub-Signature".to_owned(), encoding: HmacEncoding::Hex };
-    let request = built(EndpointSettings { signing, ..EndpointSettings::default() }, first()).unwrap();
+    let request = built(EndpointSettings { signing, ..EndpointSettings::default() }, &first()).unwrap();
     assert_eq!(value(&request, "x-hub-signature").unwrap().len(), 64);
     assert_eq!(value(&request, "webhook-signature"), None);
 }
@@ -131,7 +131,7 @@ fn headers_and_certificates_that_can_not_be_used_are_refused_before_anything_is_
         EndpointSettings { client_identity: Some(sealed(purpose::HEADER, "other")), ..EndpointSettings::default() },
     ];
     for (index, settings) in table.into_iter().enumerate() {
-        let refused = built(settings, first()).unwrap_err();
+        let refused = built(settings, &first()).unwrap_err();
         assert_eq!(refused.class, ErrorClass::Configuration, "{index}: {}", refused.message);
     }
 }

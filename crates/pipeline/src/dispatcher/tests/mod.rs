@@ -160,10 +160,10 @@ struct Log {
 }
 
 impl Log {
-    fn new(sink: &FakeSink, topic: String) -> Self {
-        let log = Self { topic: topic.clone(), records: Arc::default(), reader: Arc::default() };
+    fn new(sink: &FakeSink, topic: &str) -> Self {
+        let log = Self { topic: topic.to_owned(), records: Arc::default(), reader: Arc::default() };
         let (writes, clock) = (log.clone(), sink.clock());
-        sink.read_by(&topic, move |written| writes.append(written, clock.now()));
+        sink.read_by(topic, move |written| writes.append(written, clock.now()));
         log
     }
 
@@ -233,8 +233,8 @@ impl Bench {
         let bodies = endpoints.into_iter().map(|endpoint| ConfigBody::Endpoint(Box::new(endpoint))).collect();
         let (_, partition) = PartitionStream::for_test(&topics.deliveries(), 0, 1);
         let mut bench = Self {
-            state: Log::new(&sink, topics.endpoint_state()),
-            held: Log::new(&sink, topics.held()),
+            state: Log::new(&sink, &topics.endpoint_state()),
+            held: Log::new(&sink, &topics.held()),
             sink,
             courier,
             topics,
@@ -330,6 +330,7 @@ impl Bench {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "reads as the rest of the bench does")]
     fn delivery(&self, endpoint: &str, message: i64) -> Delivery {
         Delivery {
             message_id: MessageId::from_trusted(format!("msg_{message}")),

@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{Act, Bench, DispatcherConfig, answers, endpoint, pass};
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 fn ordered(name: &str, delays: &str, on_exhausted: OnExhausted) -> Endpoint {
     let mut endpoint = endpoint(name, true);
@@ -270,9 +270,9 @@ async fn whatever_happens_first_receipts_of_a_key_are_in_order() {
             match rng.random_range(0..20) {
                 0 | 1 => {
                     if rng.random_bool(0.5) {
-                        bench.kill().await
+                        bench.kill().await;
                     } else {
-                        bench.revoke().await
+                        bench.revoke().await;
                     }
                     // What was not settled is read again, in its order; some of what was settled just now too.
                     let from = usize::try_from(bench.partition.committable().unwrap_or(0)).unwrap_or(0);

@@ -222,7 +222,7 @@ async fn a_write_that_fails_for_good_ends_the_matcher() {
     assert_eq!(test.committable(), Some(0));
 }
 
-const DEDUPE: DedupeLimits = DedupeLimits { window: Duration::from_secs(600), max_ids: 1_000 };
+const DEDUPE: DedupeLimits = DedupeLimits { window: Duration::from_mins(10), max_ids: 1_000 };
 
 #[tokio::test(start_paused = true)]
 async fn a_producers_own_duplicate_is_settled_and_not_delivered_again() {
