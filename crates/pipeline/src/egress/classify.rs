@@ -2,10 +2,11 @@
 
 use std::{error::Error, io};
 
+use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use postrider_domain::ErrorClass;
 
-use super::{ResolveError, connect::ConnectError};
+use super::{ResolveError, connect::ConnectError, wire::WireLog};
 
 /// The class of a failed request, and the failure in words (never with the URL's path).
 pub(super) fn classify(error: &legacy::Error) -> (ErrorClass, String) {
@@ -16,6 +17,15 @@ pub(super) fn classify(error: &legacy::Error) -> (ErrorClass, String) {
     let class = causes().find_map(class_of_cause).unwrap_or(ErrorClass::InvalidResponse);
     let words = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
     (class, words)
+}
+
+/// The connection that `error` came of, if that was given up by the host before it said anything to the request,
+/// although it had answered others: as likely as not it was closed for its age while the request was on its way.
+pub(super) fn silent_end(error: &legacy::Error) -> Option<WireLog> {
+    let mut extensions = Extensions::new();
+    error.connect_info()?.get_extras(&mut extensions);
+    let log = extensions.remove::<WireLog>()?;
+    (classify(error).0 == ErrorClass::Connect && log.ended_in_silence()).then_some(log)
 }
 
 fn class_of_connect(error: &ConnectError) -> ErrorClass {
@@ -32,6 +42,9 @@ fn class_of_connect(error: &ConnectError) -> ErrorClass {
 fn class_of_cause(cause: &(dyn Error + 'static)) -> Option<ErrorClass> {
     if let Some(http) = cause.downcast_ref::<hyper::Error>() {
         return class_of_http(http);
+    }
+    if let Some(http2) = cause.downcast_ref::<h2::Error>() {
+        return (http2.is_go_away() && http2.is_remote()).then_some(ErrorClass::Connect);
     }
     let io = cause.downcast_ref::<io::Error>()?;
     // A server that wants a client certificate says so once the handshake is over. The HTTP/2 layer keeps only an

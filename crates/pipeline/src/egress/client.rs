@@ -9,11 +9,17 @@ use hyper::{
     body::Incoming,
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
+use hyper_util::client::legacy;
 use postrider_domain::{ErrorClass, Outcome, Timestamp, egress::EgressPolicy, outcome::parse_retry_after};
 use tokio::time::Instant;
 
 use super::{
-    Answer, Proxy, Request, VettedResolver, classify::classify, connect::Route, pools::Pools, tls::DeploymentTls,
+    Answer, EndpointTls, Proxy, Request, VettedResolver,
+    classify::{classify, silent_end},
+    connect::Route,
+    pools::{HttpClient, Pools},
+    tls::DeploymentTls,
+    wire::WireLog,
 };
 
 /// Bytes of a response's body that are kept.
@@ -62,16 +68,46 @@ impl EgressClient {
     }
 }
 
+impl EgressClient {
+    /// Sends over a pooled connection, and once more over a new one if that was given up just then by the host: it
+    /// says nothing about how the endpoint does, and the repetition bears the same `webhook-id`.
+    async fn send(
+        &self,
+        client: &HttpClient,
+        message: hyper::Request<Full<Bytes>>,
+        tls: Option<&EndpointTls>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let sent = match client.request(message.clone()).await {
+            Ok(response) => Ok(response),
+            Err(error) => match silent_end(&error) {
+                None => Err(error),
+                Some(ended) => {
+                    metrics::counter!("postrider_egress_repeated_total").increment(1);
+                    // An HTTP/2 connection that has ended is in no pool, and its requests share the next one. Of
+                    // HTTP/1.1 the pool may have others which are ending as well.
+                    let fresh = (!ended.is_http2()).then(|| self.pools.fresh_client(tls));
+                    fresh.as_ref().unwrap_or(client).request(message).await
+                }
+            },
+        };
+        if let Some(log) = sent.as_ref().ok().and_then(|response| response.extensions().get::<WireLog>()) {
+            log.on_answered();
+        }
+        sent
+    }
+}
+
 impl Courier for EgressClient {
     async fn deliver(&self, request: Request, now: Timestamp) -> Answer {
         let (begun, allowed) = (Instant::now(), request.deadline);
         let deadline = begun + allowed;
         let client = self.pools.client(&request.tenant, request.tls.as_deref(), begun);
+        let tls = request.tls.clone();
         let message = match message(request) {
             Ok(message) => message,
             Err(words) => return Answer::failed(ErrorClass::Configuration, words),
         };
-        match tokio::time::timeout_at(deadline, client.request(message)).await {
+        match tokio::time::timeout_at(deadline, self.send(&client, message, tls.as_deref())).await {
             Err(_) => Answer::failed(ErrorClass::Timeout, format!("no answer within {} ms", allowed.as_millis())),
             Ok(Err(error)) => {
                 let (class, words) = classify(&error);

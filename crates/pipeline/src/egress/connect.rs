@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::either::Either;
 
-use super::{Proxy, ResolveError, VettedResolver};
+use super::{Proxy, ResolveError, VettedResolver, wire::Wire};
 
 /// After this long without an answer the next address is tried beside the one before (RFC 8305, section 8).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -72,8 +72,14 @@ impl Route {
             None => connect_to_any(&targets).await.map_err(ConnectError::Tcp)?,
             Some(proxy) => self.through(proxy, &targets).await.map_err(ConnectError::Proxy)?,
         };
-        let io = if is_https { Either::Right(handshake(tcp, host, tls).await?) } else { Either::Left(tcp) };
-        Ok(Stream(TokioIo::new(io)))
+        let (io, offers_h2) = if is_https {
+            let io = handshake(tcp, host, tls).await?;
+            let offers_h2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+            (Either::Right(io), offers_h2)
+        } else {
+            (Either::Left(tcp), false)
+        };
+        Ok(Stream(TokioIo::new(Wire::new(io, offers_h2))))
     }
 
     /// A tunnel to the first of `targets` that the proxy can reach.
@@ -127,17 +133,15 @@ async fn handshake(tcp: TcpStream, host: &str, tls: Arc<ClientConfig>) -> Result
     })
 }
 
-/// A connection, as the HTTP client takes it.
+/// A connection, as the HTTP client takes it. Answers and errors that come of it carry its log.
 #[derive(Debug)]
-pub(super) struct Stream(TokioIo<Either<TcpStream, TlsStream<TcpStream>>>);
+pub(super) struct Stream(TokioIo<Wire<Either<TcpStream, TlsStream<TcpStream>>>>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let alpn = match self.0.inner() {
-            Either::Left(_) => None,
-            Either::Right(tls) => tls.get_ref().1.alpn_protocol(),
-        };
-        if alpn == Some(b"h2") { Connected::new().negotiated_h2() } else { Connected::new() }
+        let log = self.0.inner().log();
+        let connected = Connected::new().extra(log.clone());
+        if log.is_http2() { connected.negotiated_h2() } else { connected }
     }
 }
 

@@ -8,6 +8,7 @@ mod proxy;
 mod request;
 mod resolver;
 mod tls;
+mod wire;
 
 pub use client::{Courier, EgressClient, EgressConfig};
 pub use proxy::{InvalidProxy, Proxy};

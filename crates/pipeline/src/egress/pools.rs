@@ -86,17 +86,23 @@ impl Pools {
             known.pools.retain(|_, pool| now.duration_since(pool.used_at) < POOL_IDLE_TIMEOUT);
         }
         let key = (tenant.clone(), own.map(EndpointTls::fingerprint));
-        let pool = known.pools.entry(key).or_insert_with(|| Pool { client: self.new_client(own), used_at: now });
+        let new = || Pool { client: self.new_client(own, MAX_IDLE_CONNECTIONS), used_at: now };
+        let pool = known.pools.entry(key).or_insert_with(new);
         pool.used_at = now;
         pool.client.clone()
     }
 
-    fn new_client(&self, own: Option<&EndpointTls>) -> HttpClient {
+    /// A client that makes a connection for each request.
+    pub(super) fn fresh_client(&self, own: Option<&EndpointTls>) -> HttpClient {
+        self.new_client(own, 0)
+    }
+
+    fn new_client(&self, own: Option<&EndpointTls>, max_idle: usize) -> HttpClient {
         let connector = Connector { route: self.route.clone(), tls: self.tls.config(own) };
         Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(CONNECTION_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .pool_max_idle_per_host(max_idle)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("64 KiB fit"))

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod connections;
+mod ended;
 mod failures;
+mod http2;
 mod proxy;
 mod responses;
 mod support;
