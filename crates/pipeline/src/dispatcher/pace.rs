@@ -12,6 +12,9 @@ use postrider_domain::{
 
 /// The longest that a `Retry-After` keeps the whole lane waiting; the delivery itself waits as told.
 const MAX_REST: Duration = Duration::from_mins(5);
+/// Of the streams that an HTTP/2 peer takes at a time, one endpoint gets this part: the others of its origin ride the
+/// same connection.
+const STREAMS_SHARE: u32 = 4;
 
 /// Whether a request may begin.
 #[derive(Debug)]
@@ -68,6 +71,9 @@ pub(super) struct Pace {
     /// Nothing before this: the endpoint asked for it.
     rests_until: Monotonic,
     in_flight: usize,
+    /// The requests that may be in flight for the sake of others on the same connection. Not known before the first
+    /// answer; until then it is the share of a limit of 64, less than what any common server sets.
+    max_streams: usize,
 }
 
 impl Pace {
@@ -79,6 +85,7 @@ impl Pace {
             breaker: Breaker::new(BreakerConfig::default()),
             rests_until: Monotonic::START,
             in_flight: 0,
+            max_streams: usize::MAX,
         }
     }
 
@@ -99,9 +106,14 @@ impl Pace {
         }
     }
 
+    /// Leaves the others of its origin their part of the streams that an HTTP/2 peer takes at a time, if it has a limit.
+    pub(super) fn share_streams(&mut self, limit: Option<u32>) {
+        self.max_streams = limit.map_or(usize::MAX, |limit| (limit / STREAMS_SHARE).max(1) as usize);
+    }
+
     /// Asks to begin a request.
     pub(super) fn leave(&mut self, now: Monotonic) -> Leave {
-        if self.in_flight >= self.concurrency.limit() {
+        if self.in_flight >= self.concurrency() {
             return Leave::Full;
         }
         if now < self.rests_until {
@@ -169,7 +181,7 @@ impl Pace {
 
     /// Requests that may be in flight.
     pub(super) fn concurrency(&self) -> usize {
-        self.concurrency.limit()
+        self.concurrency.limit().min(self.max_streams)
     }
 
     /// Whether it is as that of an endpoint of which nothing is known would be.
@@ -180,6 +192,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     const START: Monotonic = Monotonic::START;
@@ -198,6 +212,28 @@ mod tests {
         assert!(matches!(pace.leave(START), Leave::Full), "it begins at a quarter");
         pace.ended(first, Judgement::Success, START, Jitter(0.5));
         go(&mut pace, START);
+    }
+
+    #[test]
+    fn a_quarter_of_the_streams_that_a_peer_takes_is_in_flight_at_most() {
+        let in_flight = |limit| {
+            let mut pace = Pace::new(64);
+            pace.share_streams(limit);
+            std::iter::from_fn(|| matches!(pace.leave(START), Leave::Go(_)).then_some(())).count()
+        };
+        for (limit, count) in [(Some(20), 5), (Some(3), 1), (Some(0), 1), (Some(100), 16), (None, 16)] {
+            assert_eq!(in_flight(limit), count, "{limit:?}");
+        }
+        let mut pace = Pace::new(64);
+        pace.share_streams(Some(100));
+        let mut tickets = VecDeque::new();
+        for _ in 0..1_000 {
+            while let Leave::Go(ticket) = pace.leave(START) {
+                tickets.push_back(ticket);
+            }
+            pace.ended(tickets.pop_front().unwrap(), Judgement::Success, START, Jitter(0.5));
+        }
+        assert_eq!(pace.concurrency(), 25, "it grows up to its share");
     }
 
     #[test]

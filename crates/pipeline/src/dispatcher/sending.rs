@@ -171,6 +171,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let was_down = unreachable && gate.overlapped_shut(begun);
         let (id, endpoint) = (endpoint.id.clone(), endpoint.clone());
         let ticket = answered.attempt.ticket.take();
+        if let (Some(_), Some(entry)) = (outcome.status(), self.entries.get_mut(&id)) {
+            entry.pace.share_streams(answered.answer.max_streams);
+        }
         if live {
             let judgement = if was_down { Judgement::Nothing } else { Judgement::of(&outcome) };
             self.learn(&id, &endpoint, &outcome, ticket, judgement);

@@ -53,7 +53,7 @@ pub trait Courier: Clone + Send + Sync + 'static {
 /// a proxy from the environment, and asks for no compression.
 ///
 /// All of a tenant's requests to an origin that speaks HTTP/2 share one connection, within the limit of streams that
-/// the peer sets; the client can't tell that limit, so it does not divide it among the endpoints of that origin.
+/// the peer sets. Dividing it among the endpoints there is up to their lanes: an answer says what the limit is.
 #[derive(Debug, Clone)]
 pub struct EgressClient {
     pools: Arc<Pools>,
@@ -117,7 +117,9 @@ impl Courier for EgressClient {
                 let outcome =
                     Outcome::Answered { status: response.status().as_u16(), retry_after: retry_after(&response, now) };
                 let until = deadline.min(Instant::now() + MAX_EXCERPT_WAIT);
-                Answer { outcome, error_message: None, excerpt: excerpt(response.into_body(), until).await }
+                let max_streams = response.extensions().get().and_then(WireLog::max_streams);
+                let excerpt = excerpt(response.into_body(), until).await;
+                Answer { outcome, error_message: None, excerpt, max_streams }
             }
         }
     }

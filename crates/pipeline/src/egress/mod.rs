@@ -7,6 +7,7 @@ mod pools;
 mod proxy;
 mod request;
 mod resolver;
+mod streams;
 mod tls;
 mod wire;
 

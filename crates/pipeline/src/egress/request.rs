@@ -48,11 +48,14 @@ pub struct Answer {
     pub error_message: Option<String>,
     /// The first bytes of the answer's body.
     pub excerpt: Option<String>,
+    /// How many streams the peer takes at a time, on a connection that all of a tenant's endpoints there share. None
+    /// over HTTP/1.1, where it sets no limit, and if there was no answer.
+    pub max_streams: Option<u32>,
 }
 
 impl Answer {
     /// A failure without an answer.
     pub fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed(class), error_message: Some(message.into()), excerpt: None }
+        Self { outcome: Outcome::Failed(class), error_message: Some(message.into()), excerpt: None, max_streams: None }
     }
 }

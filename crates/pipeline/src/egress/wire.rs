@@ -1,5 +1,5 @@
 //! What a connection shows of itself while its bytes go by: whether a request on it was answered with so much as one
-//! byte.
+//! byte, and how many streams its peer takes at a time.
 
 use std::{
     io,
@@ -13,6 +13,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::streams::{Preface, streams_allowed};
+
+/// No limit that the peer has told.
+const UNLIMITED: u32 = u32::MAX;
+
 /// What is known of one connection. Clones tell of the same one.
 #[derive(Debug, Clone)]
 pub(super) struct WireLog(Arc<Seen>);
@@ -24,6 +29,7 @@ struct Seen {
     answered: AtomicU32,
     /// Over HTTP/1.1: whether a byte came since the last request began.
     heard: AtomicBool,
+    max_streams: AtomicU32,
 }
 
 impl WireLog {
@@ -43,6 +49,11 @@ impl WireLog {
     pub(super) fn is_http2(&self) -> bool {
         self.0.is_http2
     }
+
+    /// How many streams the peer takes at a time; none over HTTP/1.1, and where it sets no limit.
+    pub(super) fn max_streams(&self) -> Option<u32> {
+        Some(self.0.max_streams.load(Ordering::Relaxed)).filter(|max| *max != UNLIMITED)
+    }
 }
 
 /// A connection whose bytes are looked at.
@@ -52,16 +63,37 @@ pub(super) struct Wire<S> {
     log: WireLog,
     /// The requests that had been answered when the last one began.
     answered_before: u32,
+    /// The beginning of what an HTTP/2 peer says, until its settings are complete.
+    preface: Option<Vec<u8>>,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(io: S, is_http2: bool) -> Self {
-        let seen = Seen { is_http2, answered: AtomicU32::new(0), heard: AtomicBool::new(false) };
-        Self { io, log: WireLog(Arc::new(seen)), answered_before: 0 }
+        let seen = Seen {
+            is_http2,
+            answered: AtomicU32::new(0),
+            heard: AtomicBool::new(false),
+            max_streams: AtomicU32::new(UNLIMITED),
+        };
+        Self { io, log: WireLog(Arc::new(seen)), answered_before: 0, preface: is_http2.then(Vec::new) }
     }
 
     pub(super) fn log(&self) -> &WireLog {
         &self.log
+    }
+
+    fn on_read(&mut self, bytes: &[u8]) {
+        let seen = &*self.log.0;
+        if !seen.is_http2 {
+            seen.heard.store(true, Ordering::Relaxed);
+        } else if let Some(preface) = &mut self.preface {
+            preface.extend_from_slice(bytes);
+            match streams_allowed(preface) {
+                Preface::Incomplete => return,
+                Preface::Settings(limit) => seen.max_streams.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed),
+            }
+            self.preface = None;
+        }
     }
 
     /// The first write since a request was answered begins the next one. Where that is not known yet, what came before
@@ -80,7 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, into))?;
         if into.filled().len() > before {
-            self.log.0.heard.store(true, Ordering::Relaxed);
+            self.on_read(&into.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }
@@ -140,5 +172,20 @@ mod tests {
         hear(&mut wire, &mut peer).await;
         wire.write_all(b"the rest of two").await.unwrap();
         assert!(!log.ended_in_silence(), "it has begun to answer");
+    }
+
+    #[tokio::test]
+    async fn the_streams_that_a_peer_takes_are_known_once_its_settings_have_come() {
+        const SETTINGS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
+        let (io, mut peer) = duplex(64);
+        let mut wire = Wire::new(io, true);
+        let log = wire.log().clone();
+        for part in [&SETTINGS[..10], &SETTINGS[10..], SETTINGS] {
+            assert_eq!(log.max_streams(), (part.len() == SETTINGS.len()).then_some(100));
+            peer.write_all(part).await.unwrap();
+            wire.read_exact(&mut vec![0; part.len()]).await.unwrap();
+        }
+        log.on_answered();
+        assert!(log.ended_in_silence(), "what else came is no answer");
     }
 }

@@ -3,7 +3,7 @@
 use postrider_domain::{Outcome, TenantId};
 use postrider_pipeline::egress::Request;
 
-use super::support::*;
+use super::{http2::Http2Server, support::*};
 
 const H1: &[&str] = &["http/1.1"];
 const H2: &[&str] = &["h2", "http/1.1"];
@@ -61,6 +61,22 @@ async fn http_2_is_used_where_it_is_offered_on_one_connection() {
         }
         assert!(server.seen().iter().all(|seen| seen.version == version), "{:?}", server.seen());
     }
+}
+
+#[tokio::test]
+async fn an_answer_says_how_many_streams_the_peer_takes_on_the_connection_that_endpoints_share() {
+    let authority = Authority::new();
+    for limit in [Some(20), None] {
+        let (server, client) = (Http2Server::start(&authority, limit, &[]).await, client(None, None));
+        let request = || Request { tls: authority.trusted(None), ..request(&server.url()) };
+        for _ in 0..2 {
+            let answer = send(&client, request()).await;
+            assert!(delivered(&answer), "{answer:?}");
+            assert_eq!(answer.max_streams, limit);
+        }
+    }
+    let server = Server::start(None).await;
+    assert_eq!(send(&client(None, None), request(&server.url("http"))).await.max_streams, None, "HTTP/1.1");
 }
 
 #[tokio::test]

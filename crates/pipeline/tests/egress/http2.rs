@@ -78,7 +78,7 @@ async fn serve(
         let mut header = [0; 9];
         stream.read_exact(&mut header).await?;
         let [a, b, c, kind, flags, id @ ..] = header;
-        stream.read_exact(&mut vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)]).await?;
+        stream.read_exact(&mut vec![0; (usize::from(a) << 16) | (usize::from(b) << 8) | usize::from(c)]).await?;
         if kind == HEADERS && !std::mem::replace(&mut is_used, true) {
             used.fetch_add(1, Ordering::Relaxed);
         }

@@ -74,6 +74,8 @@ struct FakeCourier {
     acts: Arc<Mutex<HashMap<String, Act>>>,
     next: Arc<Mutex<HashMap<String, VecDeque<Act>>>>,
     sent: Arc<Mutex<Vec<Request>>>,
+    /// What every answer says of the streams that its peer takes.
+    max_streams: Arc<Mutex<Option<u32>>>,
 }
 
 impl FakeCourier {
@@ -115,7 +117,8 @@ impl Courier for FakeCourier {
         }
         let Some(status) = act.status else { return Answer::failed(ErrorClass::Connect, "refused") };
         let outcome = Outcome::Answered { status, retry_after: act.retry_after };
-        Answer { outcome, error_message: None, excerpt: Some("body".to_owned()) }
+        let max_streams = *self.max_streams.lock();
+        Answer { outcome, error_message: None, excerpt: Some("body".to_owned()), max_streams }
     }
 }
 

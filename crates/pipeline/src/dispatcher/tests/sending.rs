@@ -183,6 +183,23 @@ async fn a_delivery_that_waited_for_the_directory_and_meets_a_full_lane_is_not_l
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_leaves_three_quarters_of_a_shared_connections_streams_to_its_neighbours() {
+    let mut bench = Bench::with(vec![endpoint("ep_a", true)], DispatcherConfig::default()).await;
+    for (limit, in_flight) in [(Some(20), 5), (None, 16)] {
+        *bench.courier.max_streams.lock() = limit;
+        bench.courier.act("ep_a.example", answers(200));
+        bench.deliver("ep_a", bench.routing()).await;
+        pass(Duration::from_millis(100)).await;
+        let before = bench.courier.hosts().len();
+        bench.courier.answer("ep_a.example", Duration::from_secs(1), 200);
+        bench.deliver_many("ep_a", 20).await;
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(bench.courier.hosts().len() - before, in_flight, "{limit:?}");
+        pass(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_asks_for_a_rest_gets_it_for_its_whole_lane() {
     let config = DispatcherConfig { lane_concurrency: 1, ..DispatcherConfig::default() };
     let mut bench = Bench::with(vec![endpoint("ep_a", true)], config).await;
