@@ -19,7 +19,7 @@ test: setup ## Run all tests: unit, property, and end to end on a real Kafka and
 test-faults: setup ## Run the long fault tests, one after the other, on a release build (about half an hour)
 	cargo test --release --workspace --test e2e -- --ignored --test-threads 1 --nocapture $(TEST)
 
-test-isolation: setup ## Measure what one hanging endpoint of 100 does to the others (release build, 5 minutes)
+test-isolation: setup ## Measure what one hanging endpoint of 100 does to the others (release build, 12 minutes)
 	@cargo build --release --workspace --bins
 	@$${CARGO_TARGET_DIR:-target}/release/bench isolation
 

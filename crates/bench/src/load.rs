@@ -21,6 +21,9 @@ const ENDPOINTS: usize = 1_000;
 const DATA_BYTES: usize = 900;
 const RAW_POSTS: usize = 100_000;
 const RAW_IN_FLIGHT: usize = 64;
+/// A broker that has just started compiles its code while it works; it is not what is measured.
+const WARM_UP_RATE: u32 = 500;
+const WARM_UP_SECONDS: u32 = 20;
 /// A measurement without anything received for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -66,7 +69,7 @@ struct Held {
 pub async fn run(options: &LoadOptions) -> anyhow::Result<bool> {
     let stopwatch = Stopwatch::start();
     let steady: usize = options.rates.iter().map(|rate| (rate * options.seconds) as usize).sum();
-    let events = options.backlog + steady + ENDPOINTS * 10;
+    let events = options.backlog + steady + (WARM_UP_RATE * WARM_UP_SECONDS) as usize + ENDPOINTS * 10;
     let sink = Sink::start(stopwatch, ENDPOINTS, events).await?;
     let servers = Servers::start().await?;
     let raw = RawOptions {
@@ -83,6 +86,8 @@ pub async fn run(options: &LoadOptions) -> anyhow::Result<bool> {
     let plan =
         Plan { prefix: "load", partitions: 6, endpoints: ENDPOINTS, endpoint: json!({}), data_bytes: DATA_BYTES };
     let mut deployment = Deployment::start(&servers, &sink, stopwatch, plan).await?;
+    println!("warming up: {WARM_UP_RATE} events/s for {WARM_UP_SECONDS} s …");
+    hold(&servers, &deployment, &sink, WARM_UP_RATE, WARM_UP_SECONDS).await?;
     let mut held = Vec::new();
     for rate in &options.rates {
         println!("steady: {rate} events/s for {} s …", options.seconds);

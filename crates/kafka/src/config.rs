@@ -13,6 +13,13 @@ use crate::client_log::LogContext;
 /// The largest record of an internal topic, bytes; also checked on the topics at start.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// The most that a producer puts into one batch unless a single record is larger: less cannot be fetched, so this much
+/// may be fetched again whenever a reader begins in the middle.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// How often a consumer tells how much it has received.
+const STATISTICS_INTERVAL_MS: u32 = 5_000;
+
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -31,12 +38,14 @@ pub struct KafkaConfig {
 /// How much a consumer fetches ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchSize {
-    /// For throughput.
+    /// For throughput. Less than what a stage's queue holds: a pause throws away what was fetched and not handed over.
     Large,
     /// For throughput, where nobody waits for a record: the brokers answer when there is something worth it.
     Batches,
-    /// For a reader that mostly waits with its partitions paused: what is fetched ahead is thrown away.
+    /// For a reader that takes little at a time.
     Small,
+    /// For a stage that mostly waits with its partitions paused: a pause throws away what was fetched ahead.
+    Least,
 }
 
 /// Which records of transactions a reader is given.
@@ -88,6 +97,7 @@ impl KafkaConfig {
             // Transient errors are retried for as long as they last; what waits is bounded by the sender.
             .set("message.timeout.ms", "0")
             .set("linger.ms", linger.as_millis().to_string())
+            .set("batch.size", BATCH_BYTES.to_string())
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         self.with_properties(config)
     }
@@ -111,13 +121,22 @@ impl KafkaConfig {
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         match fetch {
             FetchSize::Large | FetchSize::Batches => {
-                config.set("queued.min.messages", "2000").set("queued.max.messages.kbytes", "16384");
+                config
+                    .set("queued.min.messages", "500")
+                    .set("queued.max.messages.kbytes", "1024")
+                    .set("fetch.message.max.bytes", "524288");
             }
             FetchSize::Small => {
                 config
                     .set("queued.min.messages", "100")
                     .set("queued.max.messages.kbytes", "256")
                     .set("fetch.message.max.bytes", "262144");
+            }
+            FetchSize::Least => {
+                config
+                    .set("queued.min.messages", "100")
+                    .set("queued.max.messages.kbytes", "64")
+                    .set("fetch.message.max.bytes", BATCH_BYTES.to_string());
             }
         }
         if fetch == FetchSize::Batches {
@@ -136,7 +155,8 @@ impl KafkaConfig {
             .set("group.id", group)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "1000");
+            .set("heartbeat.interval.ms", "1000")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string());
         if let Some(instance) = &self.instance_id {
             config.set("group.instance.id", instance);
         }

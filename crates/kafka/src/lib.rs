@@ -30,7 +30,8 @@ pub use clock::BrokerClock;
 pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
 pub use config::{ConnectError, FetchSize, KafkaConfig};
 pub use consumer::{
-    Inbound, PartitionStream, PositionSource, Positions, SettleToken, StageConfig, StageConsumer, TestPartition,
+    Inbound, PartitionStream, PositionSource, Positions, QueueLimits, SettleToken, StageConfig, StageConsumer,
+    TestPartition,
 };
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
 pub use lag::GroupLag;

@@ -19,8 +19,8 @@ use postrider_domain::{
 };
 use postrider_kafka::{
     BrokerClock, DecodeError, FetchSize, Inbound, KafkaConfig, Layout, Outgoing, PartitionStream, ProduceError,
-    Readiness, Record, RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics, reject,
-    routing_from_headers,
+    QueueLimits, Readiness, Record, RejectReason, SettleToken, Shutdown, Sink, StageConfig, StageConsumer, Topics,
+    reject, routing_from_headers,
 };
 
 use crate::{
@@ -30,8 +30,9 @@ use crate::{
 
 /// Records of one partition that may be forwarded and not acknowledged.
 const MAX_RECORDS_IN_FLIGHT: usize = 256;
-/// Records read ahead per partition. Small: there are many partitions, and what they hold waits for long.
-const QUEUE_RECORDS: usize = 128;
+/// What is read ahead per partition: little, since there are many partitions and what they hold waits for long; but
+/// several times what one fetch brings, since a pause throws away what was fetched and not yet handed over.
+const QUEUE: QueueLimits = QueueLimits { records: 1_024, bytes: 512 * 1024 };
 /// How often a wait looks at the clock again, which may have learned better.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -71,10 +72,7 @@ impl<S: Sink> Retrier<S> {
         let forwarder = Arc::new(Forwarder::new(&deps.topics, deps.layout, deps.tiers.clone(), deps.sink));
         let mut tiers = Vec::new();
         for tier in deps.tiers.iter() {
-            let group = deps.topics.group(&format!("retrier.{}", tier.name()));
-            let mut stage = StageConfig::new(group, vec![deps.topics.retry(tier)]);
-            stage.queue_capacity = QUEUE_RECORDS;
-            stage.fetch = FetchSize::Small;
+            let stage = tier_stage(&deps.topics, tier);
             let consumer = StageConsumer::start(&deps.kafka, stage, shutdown.clone()).map_err(StageError::Start)?;
             tiers.push((consumer, tier.delay()));
         }
@@ -85,6 +83,12 @@ impl<S: Sink> Retrier<S> {
         }))
         .await
     }
+}
+
+/// How a tier is read.
+pub fn tier_stage(topics: &Topics, tier: &Tier) -> StageConfig {
+    let group = topics.group(&format!("retrier.{}", tier.name()));
+    StageConfig { queue: QUEUE, fetch: FetchSize::Least, ..StageConfig::new(group, vec![topics.retry(tier)]) }
 }
 
 /// Hands on what a tier's partition has, each record `delay` after it was appended.

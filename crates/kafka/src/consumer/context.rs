@@ -1,5 +1,8 @@
 //! What librdkafka tells between polls, kept until the poll thread looks.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::Counter;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -8,6 +11,7 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaRespErr,
 };
+use serde::Deserialize;
 
 use crate::client_log;
 
@@ -30,9 +34,18 @@ pub(super) enum Rebalance {
 
 /// The consumer's context: rebalances are queued, not acted upon, so that the poll thread decides when a
 /// revoke is over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Context {
     told: Mutex<Told>,
+    /// What the client has received from the brokers, bytes, and its metric.
+    received_bytes: AtomicU64,
+    received: Counter,
+}
+
+/// What is read of the client's statistics.
+#[derive(Deserialize)]
+struct Statistics {
+    rx_bytes: u64,
 }
 
 /// What was told since the poll thread last looked.
@@ -45,6 +58,12 @@ pub(super) struct Told {
 }
 
 impl Context {
+    /// Of a member of `group`.
+    pub(super) fn new(group: &str) -> Self {
+        let received = metrics::counter!("postrider_consumer_fetched_bytes_total", "group" => group.to_owned());
+        Self { told: Mutex::default(), received_bytes: AtomicU64::new(0), received }
+    }
+
     pub(super) fn take(&self) -> Told {
         let mut told = self.told.lock();
         let closing = told.closing;
@@ -73,6 +92,13 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client_log::report(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        // Statistics of another form are none: nothing depends on them.
+        let Ok(Statistics { rx_bytes }) = serde_json::from_slice(statistics) else { return };
+        let before = self.received_bytes.swap(rx_bytes, Ordering::Relaxed);
+        self.received.increment(rx_bytes.saturating_sub(before));
     }
 }
 

@@ -13,7 +13,7 @@ mod stream;
 mod tests;
 
 pub use positions::{PositionSource, Positions};
-pub use stage::{StageConfig, StageConsumer};
+pub use stage::{QueueLimits, StageConfig, StageConsumer};
 pub use stream::{Inbound, PartitionStream, TestPartition};
 
 pub use crate::window::SettleToken;

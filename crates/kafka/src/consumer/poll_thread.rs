@@ -135,6 +135,7 @@ impl PollThread {
             return;
         }
         slot.paused = true;
+        metrics::counter!("postrider_consumer_pauses_total", "group" => self.config.group.clone()).increment(1);
         if let Err(error) = self.consumer.pause(&one(message.topic(), message.partition())) {
             tracing::warn!(%error, "a partition can't be paused");
         }
@@ -205,8 +206,8 @@ impl PollThread {
             let (topic, partition) = start.partition;
             list.add_partition_offset(&topic, partition, offset).expect("an offset of ours is valid");
             let topic: Arc<str> = topic.into();
-            let (group, capacity) = (&self.config.group, self.config.queue_capacity);
-            let (slot, stream) = Slot::new(group, topic.clone(), partition, start.window, capacity, now);
+            let (group, queue) = (&self.config.group, self.config.queue);
+            let (slot, stream) = Slot::new(group, topic.clone(), partition, start.window, queue, now);
             self.slots.entry(topic).or_default().insert(partition, slot);
             // The stage may have ended: then the stream is dropped and nothing is read from it.
             let _ = self.new_partitions.send(stream);
@@ -258,6 +259,7 @@ impl PollThread {
                     if let Err(error) = self.consumer.resume(&one(topic, *partition)) {
                         tracing::warn!(%error, "a partition can't be resumed");
                     }
+                    self.committer.wake((topic.to_string(), *partition));
                 }
             }
         }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     gauges::Gauges,
+    stage::QueueLimits,
     stream::{Inbound, PartitionStream},
 };
 use crate::{
@@ -21,8 +22,6 @@ use crate::{
     window::{Commit, SharedWindow, Start},
 };
 
-/// Bytes of one partition that may be read and not taken by the stage; past it the partition waits.
-const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
 /// A companion's offset is committed this often although nothing changed: brokers forget the offsets of topics that a
 /// group does not subscribe to.
 const COMPANION_INTERVAL: Duration = Duration::from_hours(12);
@@ -31,6 +30,7 @@ const COMPANION_INTERVAL: Duration = Duration::from_hours(12);
 pub(super) struct Slot {
     sender: mpsc::Sender<Inbound>,
     queued_bytes: Arc<AtomicUsize>,
+    max_queued_bytes: usize,
     pub window: Arc<SharedWindow>,
     /// What did not fit the channel; bounded by what the client returns after a pause.
     surplus: VecDeque<Inbound>,
@@ -55,10 +55,10 @@ impl Slot {
         topic: Arc<str>,
         partition: i32,
         start: Start,
-        queue_capacity: usize,
+        queue: QueueLimits,
         now: Instant,
     ) -> (Self, PartitionStream) {
-        let (sender, records) = mpsc::channel(queue_capacity);
+        let (sender, records) = mpsc::channel(queue.records);
         let (metadata, companion_start) = (start.metadata.clone(), start.companion);
         let start_offset = start.offset.unwrap_or(0);
         let window = SharedWindow::new(start);
@@ -68,6 +68,7 @@ impl Slot {
         let slot = Self {
             sender,
             queued_bytes: queued_bytes.clone(),
+            max_queued_bytes: queue.bytes,
             window: window.clone(),
             surplus: VecDeque::new(),
             paused: false,
@@ -119,14 +120,14 @@ impl Slot {
     }
 
     fn queue_has_room(&self) -> bool {
-        self.surplus.is_empty() && self.queued_bytes.load(Ordering::Relaxed) < MAX_QUEUED_BYTES
+        self.surplus.is_empty() && self.queued_bytes.load(Ordering::Relaxed) < self.max_queued_bytes
     }
 
     /// Whether so much has been worked off that a pause should end.
     pub(super) fn has_ample_room(&self) -> bool {
         self.surplus.is_empty()
-            && self.sender.capacity() * 2 >= self.sender.max_capacity()
-            && self.queued_bytes.load(Ordering::Relaxed) < MAX_QUEUED_BYTES / 2
+            && self.sender.capacity() >= self.sender.max_capacity() / 4 * 3
+            && self.queued_bytes.load(Ordering::Relaxed) < self.max_queued_bytes / 4
             && self.window.fits_amply()
     }
 

@@ -10,6 +10,15 @@ use super::{
 };
 use crate::{FetchSize, KafkaConfig, Shutdown};
 
+/// How much of one partition may be read and not taken by the stage; past it the partition is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// How many records.
+    pub records: usize,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
 /// What a stage reads, and how.
 #[derive(Clone)]
 pub struct StageConfig {
@@ -17,8 +26,8 @@ pub struct StageConfig {
     pub group: String,
     /// The topics.
     pub topics: Vec<String>,
-    /// Records read ahead per partition.
-    pub queue_capacity: usize,
+    /// What is read ahead per partition.
+    pub queue: QueueLimits,
     /// How much is fetched ahead.
     pub fetch: FetchSize,
     /// Where the positions are kept.
@@ -38,7 +47,7 @@ impl StageConfig {
         Self {
             group,
             topics,
-            queue_capacity: 512,
+            queue: QueueLimits { records: 2_048, bytes: 2 * 1024 * 1024 },
             fetch: FetchSize::Large,
             positions: Positions::Committed,
             companion: None,
@@ -60,7 +69,7 @@ impl StageConsumer {
     pub fn start(kafka: &KafkaConfig, config: StageConfig, shutdown: Shutdown) -> Result<Self, String> {
         let consumer: BaseConsumer<Context> = kafka
             .group_consumer(&config.group, config.fetch)
-            .create_with_context(Context::default())
+            .create_with_context(Context::new(&config.group))
             .map_err(|error| format!("kafka.properties: {error}"))?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| format!("can't subscribe to {topics:?}: {error}"))?;

@@ -143,6 +143,14 @@ impl Entry {
         }
     }
 
+    /// How many were read before they could be sent although it takes some.
+    pub(super) fn read_ahead(&self, now: Instant) -> usize {
+        match &self.queue {
+            Queue::Unordered(lane) => lane.read_ahead(now),
+            Queue::Ordered(_) => 0, // its bound is its own, and what is past it is held in order
+        }
+    }
+
     /// Whether there is something to remember of how it does.
     pub(super) fn is_remembered(&self) -> bool {
         self.disabled.is_some() || self.failing != FailureRecord::default() || self.pace.is_broken()

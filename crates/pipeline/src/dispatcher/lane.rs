@@ -9,6 +9,10 @@ const MOVES_WITHIN: Duration = Duration::from_millis(250);
 /// How long a full lane that moves may keep its partition waiting.
 const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
+/// How many of one lane count as read ahead. What more there is of one endpoint is its own affair: its neighbours do not
+/// wait for it.
+const COUNTED_AHEAD: usize = 64;
+
 /// What has its turn within this waits in the lane, as far as its endpoint's pace says: no tier for parking is shorter.
 pub const LANE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -67,7 +71,7 @@ impl<T> Lane<T> {
     pub fn room(&self, limits: &LaneLimits, now: Instant) -> Room {
         let waited = self.fresh.front().map_or(Duration::ZERO, |(came, _)| now.duration_since(*came));
         let full = self.fresh.len() >= limits.max_queued;
-        let moves = now.duration_since(self.moved_at) <= MOVES_WITHIN;
+        let moves = self.moves(now);
         let just_filled = self.full_since.is_none_or(|since| now.duration_since(since) < WAIT_FOR_ROOM);
         match (waited > limits.park_after, full) {
             (false, false) => Room::Yes,
@@ -75,6 +79,16 @@ impl<T> Lane<T> {
             _ if moves => Room::Overflow,
             _ => Room::No(waited),
         }
+    }
+
+    fn moves(&self, now: Instant) -> bool {
+        now.duration_since(self.moved_at) <= MOVES_WITHIN
+    }
+
+    /// How many deliveries have been read before they could be sent although their endpoint takes some: more are not
+    /// needed yet. What waits for an endpoint that takes none is put aside, not waited for.
+    pub fn read_ahead(&self, now: Instant) -> usize {
+        if self.moves(now) { self.fresh.len().min(COUNTED_AHEAD) } else { 0 }
     }
 
     /// Lets a new delivery wait.
@@ -190,6 +204,16 @@ mod tests {
         /// First in first out for new and for held ones each, nothing is lost, and neither waits for more than one of
         /// the other.
         #[test]
+    fn only_some_of_a_lane_that_moves_counts_as_read_ahead() {
+        let now = Instant::now();
+        let mut lane = filled(now);
+        assert_eq!(lane.read_ahead(now), 3);
+        assert_eq!(lane.read_ahead(now + Duration::from_millis(251)), 0);
+        (0..1_000).for_each(|item| lane.push(item, &LIMITS, now));
+        assert_eq!(lane.read_ahead(now), COUNTED_AHEAD);
+    }
+
+    #[test]
         fn a_lane_keeps_order_and_shares(steps in prop::collection::vec(0..3u8, 1..200)) {
             let now = Instant::now();
             let mut lane = Lane::new(now);

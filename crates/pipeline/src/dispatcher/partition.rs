@@ -45,6 +45,11 @@ const IDLE_INTERVAL: Duration = Duration::from_mins(1);
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 /// Writes of one partition that may be under way; past it nothing more is read.
 pub(super) const MAX_TASKS: usize = 4_096;
+/// Deliveries that may be read before they can be sent to endpoints that take some: past it nothing more is read, so
+/// that a backlog which the process itself is too slow for stays where it is.
+const MAX_READ_AHEAD: usize = 512;
+/// How many deliveries may be read or answered before what was read ahead is counted anew.
+const COUNT_EVERY: u32 = 64;
 /// Bytes of deliveries of one partition that may wait to be held; past it nothing more is read.
 const MAX_TO_HOLD_BYTES: usize = 8 * 1024 * 1024;
 
@@ -123,6 +128,14 @@ pub(super) struct HeldReader {
     pub expiring: HashSet<Holder>,
 }
 
+/// What was read of a partition before it could be sent, as far as it was counted.
+#[derive(Debug, Default)]
+struct ReadAhead {
+    is_enough: bool,
+    /// Deliveries that were read or answered since.
+    changes: u32,
+}
+
 /// One assigned partition at work.
 pub(super) struct Partition<S, C> {
     pub(super) shared: Arc<Shared<S, C>>,
@@ -146,6 +159,7 @@ pub(super) struct Partition<S, C> {
     pub(super) attempts: usize,
     /// Bytes of deliveries that wait to be held.
     pub(super) to_hold_bytes: usize,
+    read_ahead: ReadAhead,
     stopping: bool,
     next_recheck: Instant,
     next_idle_check: Instant,
@@ -195,6 +209,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             gated: HashSet::new(),
             attempts: 0,
             to_hold_bytes: 0,
+            read_ahead: ReadAhead::default(),
             stopping: false,
             next_recheck: now,
             next_idle_check: now + IDLE_INTERVAL,
@@ -290,7 +305,18 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.heads.is_empty()
             && self.tasks.len() - self.attempts.min(self.tasks.len()) < MAX_TASKS
             && self.to_hold_bytes < MAX_TO_HOLD_BYTES
+            && !self.read_ahead.is_enough
             && self.shared.settler.may_write()
+    }
+
+    /// A delivery was read or answered.
+    fn count_read_ahead(&mut self, every: u32) {
+        self.read_ahead.changes += 1;
+        if self.read_ahead.changes >= every {
+            let now = Instant::now();
+            let ahead: usize = self.entries.values().map(|entry| entry.read_ahead(now)).sum();
+            self.read_ahead = ReadAhead { is_enough: ahead >= MAX_READ_AHEAD, changes: 0 };
+        }
     }
 
     /// Whether nothing may be begun any more.
@@ -315,6 +341,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             Done::Answered(answered) => {
                 self.attempts = self.attempts.saturating_sub(1);
                 self.on_answered(*answered);
+                self.count_read_ahead(COUNT_EVERY);
             }
             Done::Judged(answered, verdict) => self.on_verdict(*answered, verdict),
             Done::Concluded(id, offset) => {
@@ -329,6 +356,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn take(&mut self, inbound: Inbound) {
+        self.count_read_ahead(COUNT_EVERY);
         match decode(&inbound.record, &self.shared.codec) {
             Ok((delivery, routing)) => {
                 let at = super::job::coordinates(&inbound.record);
@@ -395,6 +423,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     /// Looks again at everything that waits for something that tells nobody.
     fn recheck(&mut self) {
+        self.count_read_ahead(1);
         self.retry_heads();
         self.retry_behind();
         if self.held.at_end {

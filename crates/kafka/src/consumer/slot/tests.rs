@@ -3,6 +3,8 @@ use postrider_domain::{Runs, Timestamp};
 use super::*;
 use crate::Headers;
 
+const MAX_QUEUED_BYTES: usize = 1_000;
+
 fn record(offset: i64, bytes: usize) -> Record {
     Record {
         topic: "t".into(),
@@ -15,8 +17,8 @@ fn record(offset: i64, bytes: usize) -> Record {
     }
 }
 
-fn slot(start: Start, queue_capacity: usize) -> (Slot, PartitionStream) {
-    Slot::new("g", "t".into(), 0, start, queue_capacity, Instant::now())
+fn slot(start: Start, records: usize) -> (Slot, PartitionStream) {
+    Slot::new("g", "t".into(), 0, start, QueueLimits { records, bytes: MAX_QUEUED_BYTES }, Instant::now())
 }
 
 #[tokio::test]
