@@ -18,6 +18,7 @@ mod holding;
 mod job;
 mod keys;
 mod lane;
+mod lateness;
 mod memory;
 mod opened;
 mod ordering;

@@ -74,6 +74,8 @@ pub(super) struct Pace {
     /// The requests that may be in flight for the sake of others on the same connection. Not known before the first
     /// answer; until then it is the share of a limit of 64, less than what any common server sets.
     max_streams: usize,
+    /// Whether how long an answer takes says nothing about the endpoint.
+    ignores_latency: bool,
 }
 
 impl Pace {
@@ -86,6 +88,7 @@ impl Pace {
             rests_until: Monotonic::START,
             in_flight: 0,
             max_streams: usize::MAX,
+            ignores_latency: false,
         }
     }
 
@@ -109,6 +112,11 @@ impl Pace {
     /// Leaves the others of its origin their part of the streams that an HTTP/2 peer takes at a time, if it has a limit.
     pub(super) fn share_streams(&mut self, limit: Option<u32>) {
         self.max_streams = limit.map_or(usize::MAX, |limit| (limit / STREAMS_SHARE).max(1) as usize);
+    }
+
+    /// Whether answers take long for another reason than the endpoint, until this is called again.
+    pub(super) fn ignore_latency(&mut self, ignores: bool) {
+        self.ignores_latency = ignores;
     }
 
     /// Asks to begin a request.
@@ -139,6 +147,7 @@ impl Pace {
         let in_flight = self.in_flight;
         self.in_flight = self.in_flight.saturating_sub(1);
         match judgement {
+            Judgement::Success | Judgement::Refusal if self.ignores_latency => {}
             Judgement::Success | Judgement::Refusal => self.concurrency.on_answer(ticket.begun_at, in_flight, now),
             Judgement::Overload => self.concurrency.on_overload(ticket.begun_at, now),
             Judgement::Failure | Judgement::Nothing => {}
@@ -234,6 +243,21 @@ mod tests {
             pace.ended(tickets.pop_front().unwrap(), Judgement::Success, START, Jitter(0.5));
         }
         assert_eq!(pace.concurrency(), 25, "it grows up to its share");
+    }
+
+    #[test]
+    fn answers_that_are_late_for_another_reason_do_not_slow_it_down() {
+        for (ignores, limit) in [(true, 16), (false, 12)] {
+            let mut pace = Pace::new(64);
+            let mut now = START;
+            for latency in std::iter::repeat_n(10, 16).chain(std::iter::repeat_n(2_000, 16)) {
+                let ticket = go(&mut pace, now);
+                now = now + Duration::from_millis(latency);
+                pace.ignore_latency(ignores && latency > 10);
+                pace.ended(ticket, Judgement::Success, now, Jitter(0.5));
+            }
+            assert!(pace.concurrency.limit() >= limit && (ignores || pace.concurrency.limit() < 16), "{ignores}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::{
     hold::{Hold, Sweep},
     job::{Job, NotAJob, decode},
     lane::LaneLimits,
+    lateness::Lateness,
     memory::Memory,
     overrides::Overrides,
     settle::Settler,
@@ -45,9 +46,9 @@ const IDLE_INTERVAL: Duration = Duration::from_mins(1);
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 /// Writes of one partition that may be under way; past it nothing more is read.
 pub(super) const MAX_TASKS: usize = 4_096;
-/// Deliveries that may be read before they can be sent to endpoints that take some: past it nothing more is read, so
-/// that a backlog which the process itself is too slow for stays where it is.
-const MAX_READ_AHEAD: usize = 512;
+/// Deliveries that a process which is late reads before they can be sent to endpoints that take some. What it is too
+/// slow for itself stays where it is.
+const MAX_READ_AHEAD: usize = 128;
 /// How many deliveries may be read or answered before what was read ahead is counted anew.
 const COUNT_EVERY: u32 = 64;
 /// Bytes of deliveries of one partition that may wait to be held; past it nothing more is read.
@@ -78,6 +79,7 @@ pub(super) struct Shared<S, C> {
     pub state_budget: Arc<StateBudget>,
     pub readiness: Arc<ReadinessHandle>,
     pub uptime: Uptime,
+    pub lateness: Lateness,
 }
 
 /// The head of the partition, when it can't be taken further yet: nothing is read past it.
@@ -314,8 +316,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.read_ahead.changes += 1;
         if self.read_ahead.changes >= every {
             let now = Instant::now();
-            let ahead: usize = self.entries.values().map(|entry| entry.read_ahead(now)).sum();
-            self.read_ahead = ReadAhead { is_enough: ahead >= MAX_READ_AHEAD, changes: 0 };
+            let ahead = || self.entries.values().map(|entry| entry.read_ahead(now)).sum::<usize>();
+            let is_enough = self.shared.lateness.is_late() && ahead() >= MAX_READ_AHEAD;
+            self.read_ahead = ReadAhead { is_enough, changes: 0 };
         }
     }
 

@@ -208,6 +208,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let (now, broker_now) = (self.shared.uptime.of(Instant::now()), self.shared.clock.now());
         let disable = self.shared.disable;
         let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.pace.ignore_latency(self.shared.lateness.is_late());
         let turned = ticket.is_some_and(|ticket| entry.pace.ended(ticket, judgement, now, (self.shared.jitter)()));
         if let Outcome::Answered { status: 429 | 503, retry_after: Some(wait) } = outcome {
             entry.pace.rest(*wait, now);

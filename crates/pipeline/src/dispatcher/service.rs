@@ -20,6 +20,7 @@ use super::{
     partition::{Partition, Shared},
     settle::{DoubtLimits, Settler},
     state::{self, RestoreError, StateBudget},
+    lateness::Lateness,
     uptime::Uptime,
 };
 use crate::{
@@ -273,5 +274,6 @@ fn shared<S: Sink, C: Courier>(
         state_budget: Arc::new(StateBudget::new()),
         readiness,
         uptime,
+        lateness: Lateness::measured(),
     }
 }

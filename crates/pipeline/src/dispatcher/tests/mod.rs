@@ -42,6 +42,7 @@ use super::{
     service::DispatcherConfig,
     settle::{DoubtLimits, Settler},
     state::{self, StateBudget},
+    lateness::Lateness,
     uptime::Uptime,
 };
 use crate::{
@@ -281,6 +282,7 @@ impl Bench {
             state_budget: Arc::new(StateBudget::new()),
             readiness: Arc::new(Readiness::new().register("dispatcher")),
             uptime,
+            lateness: Lateness::default(),
         };
         let (stream, partition) = PartitionStream::for_test(&self.topics.deliveries(), 0, 10_000);
         let restored = state::restore(
