@@ -308,7 +308,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             && self.tasks.len() - self.attempts.min(self.tasks.len()) < MAX_TASKS
             && self.to_hold_bytes < MAX_TO_HOLD_BYTES
             && !self.read_ahead.is_enough
-            && self.shared.settler.may_write()
+            && self.shared.settler.may_send()
     }
 
     /// A delivery was read or answered.

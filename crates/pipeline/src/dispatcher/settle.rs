@@ -85,16 +85,11 @@ impl<S: Sink> Settler<S> {
         Self { sink, layout, burial, topics: Arc::new(topics), in_doubt: Arc::new(in_doubt) }
     }
 
-    /// Whether more may be sent. Half of the bound stops it: the other half is for what is in flight by then.
+    /// Whether more may be sent, or read that may have to be written elsewhere. Half of the bound stops it: the other half is for what is in flight by then.
     pub(super) fn may_send(&self) -> bool {
         let InDoubt { limits, deliveries, bytes } = &*self.in_doubt;
         deliveries.load(Ordering::Relaxed) < limits.max_deliveries.div_ceil(2)
             && bytes.load(Ordering::Relaxed) < limits.max_bytes.div_ceil(2)
-    }
-
-    /// Whether more may be read that has to be written elsewhere.
-    pub(super) fn may_write(&self) -> bool {
-        self.in_doubt.bytes.load(Ordering::Relaxed) < self.in_doubt.limits.max_bytes
     }
 
     fn now(&self) -> Timestamp {
