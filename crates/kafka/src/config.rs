@@ -122,9 +122,9 @@ impl KafkaConfig {
         match fetch {
             FetchSize::Large | FetchSize::Batches => {
                 config
-                    .set("queued.min.messages", "500")
-                    .set("queued.max.messages.kbytes", "1024")
-                    .set("fetch.message.max.bytes", "524288");
+                    .set("queued.min.messages", "200")
+                    .set("queued.max.messages.kbytes", "512")
+                    .set("fetch.message.max.bytes", "262144");
             }
             FetchSize::Small => {
                 config

@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 use super::{
     gate::Gate,
     lane::LaneLimits,
+    lateness::Lateness,
     memory::Memory,
     overrides::{self, Overrides},
     partition::{Partition, Shared},
     settle::{DoubtLimits, Settler},
     state::{self, RestoreError, StateBudget},
-    lateness::Lateness,
     uptime::Uptime,
 };
 use crate::{

@@ -36,13 +36,13 @@ use tokio::sync::Semaphore;
 
 use super::{
     gate::Gate,
+    lateness::Lateness,
     memory::Memory,
     overrides::Overrides,
     partition::{Partition, Shared},
     service::DispatcherConfig,
     settle::{DoubtLimits, Settler},
     state::{self, StateBudget},
-    lateness::Lateness,
     uptime::Uptime,
 };
 use crate::{
