@@ -7,7 +7,7 @@ use std::{ops::Range, time::Duration};
 
 use postrider_domain::{
     EndpointId,
-    delivery_event::{HeldRange, HoldReason, ParkReason},
+    delivery_event::{CancelReason, HeldRange, HoldReason, ParkReason, RangeReason},
 };
 use postrider_kafka::Sink;
 use tokio::time::Instant;
@@ -205,7 +205,13 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) fn end_skipped(&mut self, id: &EndpointId, skipping: Skipping) {
         let (settler, id) = (self.shared.settler.clone(), id.clone());
         let Some(entry) = self.entries.get(&id) else { return };
-        metrics::counter!("postrider_skipped_total").increment(skipping.count.unsigned_abs());
+        let counter = match skipping.reason {
+            RangeReason::Skipped => metrics::counter!("postrider_skipped_total"),
+            RangeReason::EndpointDeleted => {
+                metrics::counter!("postrider_cancelled_total", "reason" => CancelReason::EndpointDeleted.as_str())
+            }
+        };
+        counter.increment(skipping.count.unsigned_abs());
         let range = HeldRange {
             tenant: entry.tenant.clone(),
             endpoint: id.clone(),

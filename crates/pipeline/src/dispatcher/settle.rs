@@ -147,7 +147,7 @@ impl<S: Sink> Settler<S> {
                 let partition = self.layout.partition(&topic, job.delivery.endpoint.as_str());
                 match self.sink.send(job.forward(topic, partition, &routing)).await {
                     Err(ProduceError::TooLarge { reason, .. }) => {
-                        self.burial.too_large(job.delivery.clone(), &job.routing, reason).await
+                        self.burial.too_large(job.delivery.clone(), &routing, reason).await
                     }
                     other => other.map(drop),
                 }
@@ -178,8 +178,8 @@ impl<S: Sink> Settler<S> {
             let mut event = self.event(&job, DeliveryEventBody::Held(Held { reason }));
             event.held = Some(SourceCoordinates { topic: self.topics.held.clone(), partition, offset });
             self.sink.send(outgoing::delivery_event(&self.layout, &self.topics.delivery_events, &event)).await?;
+            metrics::counter!("postrider_held_appended_total", "reason" => reason.as_str()).increment(1);
         }
-        metrics::counter!("postrider_held_appended_total", "reason" => reason.as_str()).increment(1);
         if let Origin::Deliveries(_, token) = job.origin {
             token.settle();
         }

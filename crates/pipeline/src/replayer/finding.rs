@@ -16,6 +16,8 @@ use super::shared::Shared;
 pub(super) enum Finding {
     /// Nothing.
     Unwanted,
+    /// Its bytes can't be read, for this reason, so nobody can tell whether it is wanted.
+    Corrupt(String),
     /// It is wanted, and its bytes are gone or can't be understood.
     Unavailable,
     /// This job dealt with it before it was interrupted.
@@ -60,7 +62,7 @@ impl Finding {
     /// What it counts as, if nothing has to be written for it.
     pub(super) fn count(&self) -> Count {
         match self {
-            Self::Unwanted => Count::default(),
+            Self::Unwanted | Self::Corrupt(_) => Count::default(),
             Self::Unavailable => Count { matched: true, unavailable: true, sent: 0 },
             Self::Redriven => Count { matched: true, unavailable: false, sent: 1 },
             Self::Wanted(_) => Count { matched: true, unavailable: false, sent: 0 },

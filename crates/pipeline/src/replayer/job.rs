@@ -279,7 +279,14 @@ impl<S: Sink, L: Logs> Run<S, L> {
         let codec = shared.layout.codec();
         let finding = self.unless_told(reading.look(codec, record, now)).await??;
         let count = finding.count();
-        let Finding::Wanted(wanted) = finding else { return Ok(Either::Right(count)) };
+        let wanted = match finding {
+            Finding::Wanted(wanted) => wanted,
+            Finding::Corrupt(reason) if !self.job.dry_run => {
+                self.unless_told(shared.reject(record, &reason)).await??;
+                return Ok(Either::Right(count));
+            }
+            _ => return Ok(Either::Right(count)),
+        };
         self.tally.show(|| wanted.sample.to_string());
         Ok(if self.job.dry_run { Either::Right(count) } else { Either::Left(wanted) })
     }

@@ -4,7 +4,8 @@
 //! ```text
 //! Reads:        postrider.jobs, postrider.progress; a job's source: postrider.dlq, postrider.rejected or a topic of
 //!               events
-//! Writes:       postrider.deliveries, then the entry's mark to postrider.dlq; postrider.progress
+//! Writes:       postrider.deliveries, then the entry's mark to postrider.dlq; postrider.progress; what can't be read
+//!               to postrider.rejected
 //! Commits when: never the last record of a partition of jobs: the partition is read whole by each of its owners. A
 //!               job's own position is in its progress, and moves past what is acknowledged only
 //! On failure:   a job that can't go on says so in its progress; what can't be written ends the process

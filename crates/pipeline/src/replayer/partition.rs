@@ -6,9 +6,7 @@ use std::{
 };
 
 use postrider_domain::{JobId, replay::ReplayJob};
-use postrider_kafka::{
-    DecodeError, Inbound, PartitionStream, ProgressRecord, Record, RejectReason, Sink, StartAt, reject,
-};
+use postrider_kafka::{DecodeError, Inbound, PartitionStream, ProgressRecord, Record, Sink, StartAt};
 
 use super::{
     jobs::Jobs,
@@ -49,24 +47,27 @@ pub(super) async fn serve<S: Sink, L: Logs>(
     Ok(())
 }
 
-/// Takes a record of the jobs topic; below `known` its content was read before.
+/// Takes a record of the jobs topic; below `known` its content was read before, and only what can't be read is left
+/// to do: it is rejected.
 async fn take<S: Sink, L: Logs>(
     shared: &Shared<S, L>,
     jobs: &mut Jobs<S, L>,
     record: &Record,
     known: i64,
 ) -> Result<(), StageError> {
-    let Some(value) = record.value.as_ref().filter(|_| record.offset >= known) else { return Ok(()) };
+    let Some(value) = &record.value else { return Ok(()) };
     let codec = shared.layout.codec();
     loop {
         match codec.decode::<ReplayJob>(value) {
             Ok(job) => {
-                jobs.desire(job);
+                if record.offset >= known {
+                    jobs.desire(job);
+                }
                 return Ok(());
             }
             Err(DecodeError::UnknownSchema(fingerprint)) => codec.learned(fingerprint).await,
             Err(DecodeError::Corrupt(reason)) => {
-                reject(&shared.sink, &shared.topics.rejected(), record, RejectReason::Corrupt, &reason).await?;
+                shared.reject(record, &reason).await?;
                 return Ok(());
             }
         }

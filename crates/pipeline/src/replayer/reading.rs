@@ -20,7 +20,7 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    /// What a record comes to, once its schema is known; corrupt bytes come to nothing. Error: the job can't go on.
+    /// What a record comes to, once its schema is known. Error: the job can't go on.
     pub(super) async fn look(&mut self, codec: &Codec, record: &Record, now: Timestamp) -> Result<Finding, String> {
         let letters = match self {
             Self::Rejected(rejected) => return Ok(rejected.look(record)),
@@ -31,8 +31,8 @@ impl Reading {
             match letters.look(record, now) {
                 Ok(finding) => return Ok(finding),
                 Err(trouble) => {
-                    if !overcome(codec, trouble, record).await? {
-                        return Ok(Finding::Unwanted);
+                    if let Some(reason) = overcome(codec, trouble).await? {
+                        return Ok(Finding::Corrupt(reason));
                     }
                 }
             }
@@ -41,11 +41,11 @@ impl Reading {
 }
 
 impl DeadLetters {
-    /// Reads the marks up to the end.
+    /// Reads the marks up to the end. Corrupt bytes are none.
     pub(super) async fn read_marks(&mut self, cursor: &mut PartitionCursor) -> Result<(), String> {
         while let Some(record) = next_before_end(cursor).await? {
             while let Err(trouble) = self.read_mark(&record) {
-                if !overcome(&self.codec.clone(), trouble, &record).await? {
+                if overcome(&self.codec.clone(), trouble).await?.is_some() {
                     break;
                 }
             }
@@ -54,18 +54,14 @@ impl DeadLetters {
     }
 }
 
-/// Waits until a record can be looked at again. Answers false if it never can. Error: the job can't go on.
-async fn overcome(codec: &Codec, trouble: Trouble, record: &Record) -> Result<bool, String> {
+/// Waits until a record can be looked at again. Answers why it never can, if so. Error: the job can't go on.
+async fn overcome(codec: &Codec, trouble: Trouble) -> Result<Option<String>, String> {
     match trouble {
         Trouble::Decode(DecodeError::UnknownSchema(fingerprint)) => {
             codec.learned(fingerprint).await;
-            Ok(true)
+            Ok(None)
         }
-        Trouble::Decode(DecodeError::Corrupt(reason)) => {
-            let (partition, offset) = (record.partition, record.offset);
-            tracing::error!(topic = &*record.topic, partition, offset, reason, "a corrupt record is not replayed");
-            Ok(false)
-        }
+        Trouble::Decode(DecodeError::Corrupt(reason)) => Ok(Some(reason)),
         Trouble::TooMany(error) => Err(error.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use postrider_domain::{
     envelope::MAX_BODY_BYTES,
     replay::{DeadLetterMark, ReplayProgress},
 };
-use postrider_kafka::{Layout, ProduceError, Sink, Topics};
+use postrider_kafka::{Layout, ProduceError, Record, RejectReason, Sink, Topics, reject};
 use tokio::sync::Semaphore;
 
 use crate::{burial::Burial, directory::Directory, matcher::SourceConfig, outgoing};
@@ -92,6 +92,11 @@ impl<S: Sink, L> Shared<S, L> {
     /// Marks an entry of the dead-letter queue.
     pub(super) async fn mark(&self, mark: &DeadLetterMark) -> Result<(), ProduceError> {
         self.sink.send(outgoing::mark(&self.layout, &self.dlq, mark)).await.map(drop)
+    }
+
+    /// Writes a record that can't be understood to the rejected topic.
+    pub(super) async fn reject(&self, record: &Record, reason: &str) -> Result<(), ProduceError> {
+        reject(&self.sink, &self.topics.rejected(), record, RejectReason::Corrupt, reason).await
     }
 
     /// Writes how far a job has come.

@@ -12,14 +12,14 @@ use postrider_kafka::{Sink as _, routing_from_headers};
 
 use super::{Bench, DispatcherConfig, answers, endpoint, pass};
 
-fn paused(name: &str) -> Endpoint {
+pub(super) fn paused(name: &str) -> Endpoint {
     let mut endpoint = endpoint(name, true);
     endpoint.settings.paused = true;
     endpoint
 }
 
 /// As it is after it was resumed.
-fn resumed(name: &str) -> Endpoint {
+pub(super) fn resumed(name: &str) -> Endpoint {
     Endpoint { enabled_version: 2, ..endpoint(name, true) }
 }
 

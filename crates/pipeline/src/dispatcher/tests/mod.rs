@@ -1,6 +1,7 @@
 //! The dispatcher's behaviours, one a test, on paused time with fakes at its edges: a partition of each topic in memory.
 
 mod egress;
+mod ending;
 mod holding;
 mod ordering;
 mod sending;

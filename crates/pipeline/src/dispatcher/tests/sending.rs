@@ -123,15 +123,6 @@ async fn an_unknown_endpoint_waits_for_the_directory_then_parks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_endpoints_delivery_is_cancelled() {
-    let mut bench = Bench::new(vec![endpoint("ep_a", true)]).await;
-    bench.deliver("ep_gone", bench.routing()).await;
-    pass(Duration::from_millis(100)).await;
-    assert!(matches!(bench.events()[0].body, DeliveryEventBody::Cancelled(_)));
-    assert_eq!(bench.partition.committable(), Some(1));
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_comes_back_far_too_early_is_parked_again_until_the_same_time() {
     let mut bench = Bench::new(vec![endpoint("ep_a", true)]).await;
     let at = bench.sink.clock().now() + Duration::from_mins(10);

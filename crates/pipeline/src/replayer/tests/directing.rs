@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use postrider_domain::{
     ErrorClass,
     replay::{DesiredState, ReplayJob, ReplayState},
@@ -23,6 +24,23 @@ async fn at_work() -> (World, ReplayJob) {
     world.desire(&job).await;
     millis(2_000).await;
     (world, job)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_job_is_rejected_with_its_bytes_and_the_others_are_worked_on() {
+    let mut world = World::new();
+    world.dead(1, ErrorClass::Timeout);
+    world.begin().await;
+    // The first record of a partition is read by the restore too, a later one is not.
+    for garbage in ["first", "later"] {
+        world.write_job("job_0", Bytes::copy_from_slice(garbage.as_bytes())).await;
+    }
+    world.desire(&redrive(1, None, 1)).await;
+    millis(1_000).await;
+    let rejected = world.sink.acknowledged_for("t.rejected");
+    let rejected: Vec<_> = rejected.iter().map(|record| (&*record.key, record.value.as_deref().unwrap())).collect();
+    assert_eq!(rejected, [(&b"t.jobs/0/0"[..], &b"first"[..]), (b"t.jobs/0/1", b"later")]);
+    assert_eq!((world.told().state, world.sent().len()), (ReplayState::Done, 1));
 }
 
 fn distinct(world: &World) -> usize {

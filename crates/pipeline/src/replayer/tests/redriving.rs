@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use postrider_domain::{
     Attempt, EndpointId, ErrorClass, JobId, MessageId, Run, Timestamp,
-    replay::{DeadLetterMark, Mark, ReplayState, run_of},
+    replay::{DeadLetterMark, Mark, ReplayJob, ReplayState, run_of},
 };
-use postrider_kafka::routing_from_headers;
+use postrider_kafka::{Headers, routing_from_headers};
 
 use super::world::{ENDPOINT, World, letter, millis, redrive};
 
@@ -120,6 +120,26 @@ async fn an_entry_without_its_body_is_counted_and_left() {
     let told = world.told();
     assert_eq!((told.matched, told.sent, told.unavailable), (2, 1, 1));
     assert_eq!(world.marks().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_entry_is_rejected_with_its_bytes_and_the_rest_goes_on() {
+    for dry_run in [false, true] {
+        let mut world = World::new();
+        world.dead(1, ErrorClass::Timeout);
+        world.logs.append("t.dlq", ENDPOINT, Bytes::from_static(b"nonsense"), Headers::new());
+        world.dead(2, ErrorClass::Timeout);
+        world.begin().await;
+        world.desire(&ReplayJob { dry_run, ..redrive(1, None, 3) }).await;
+        millis(1_000).await;
+        let told = world.told();
+        assert_eq!((told.state, told.seen, told.matched), (ReplayState::Done, 3, 2));
+        let rejected = world.sink.acknowledged_for("t.rejected");
+        let rejected: Vec<_> = rejected.iter().map(|record| (&*record.key, record.value.as_deref())).collect();
+        let (sent, expected) =
+            if dry_run { (0, vec![]) } else { (2, vec![(&b"t.dlq/0/1"[..], Some(&b"nonsense"[..]))]) };
+        assert_eq!((told.sent, rejected), (sent, expected));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -170,7 +170,12 @@ impl World {
 
     /// Says what is desired of a job.
     pub(super) async fn desire(&self, job: &ReplayJob) {
-        let record = self.logs.append("t.jobs", job.id.as_str(), self.codec.encode(job), Headers::new());
+        self.write_job(job.id.as_str(), self.codec.encode(job)).await;
+    }
+
+    /// Writes a record of the jobs topic.
+    pub(super) async fn write_job(&self, key: &str, value: Bytes) {
+        let record = self.logs.append("t.jobs", key, value, Headers::new());
         if let Some(owner) = &self.owner {
             owner.partition.send(record).await;
         }
