@@ -8,7 +8,10 @@ use serde_json::json;
 use crate::support::{Context, Deployment, Hook, LIMIT, Test, event, tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![after_the_last_attempt_a_delivery_is_in_the_dead_letter_queue]
+    tests![
+        after_the_last_attempt_a_delivery_is_in_the_dead_letter_queue,
+        a_body_that_is_too_large_once_rendered_is_dead_lettered_without_it,
+    ]
 }
 
 async fn after_the_last_attempt_a_delivery_is_in_the_dead_letter_queue(context: Context) {
@@ -49,4 +52,28 @@ async fn after_the_last_attempt_a_delivery_is_in_the_dead_letter_queue(context: 
         assert_eq!(run["attempts"].as_array().unwrap().len(), usize::try_from(attempts).unwrap());
     }
     assert_eq!((broken.count(), once.count(), gone.count()), (3, 1, 1), "no attempt after the last");
+}
+
+async fn a_body_that_is_too_large_once_rendered_is_dead_lettered_without_it(context: Context) {
+    let deployment = Deployment::start(&context, "large").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/orders", json!({"body": "crm"})).await;
+    deployment.synced().await;
+
+    // The record is as large as one may be, and what is put around its data is larger than what was.
+    let frame = event(&deployment, &tenant, "1", "order.created", &json!("")).value.unwrap().len() + "1".len();
+    let text = "x".repeat((1 << 20) - frame);
+    deployment.write(&event(&deployment, &tenant, "1", "order.created", &json!(text))).await;
+    deployment.write(&event(&deployment, &tenant, "2", "order.created", &json!("2"))).await;
+
+    let run = tenant.delivery(&hook.message_id("1"), "failed").await;
+    assert_eq!(run["delivery"]["last_error"], "payload_too_large");
+    let dlq = deployment.read(&deployment.topics.dlq());
+    let records = dlq.wait_for(1, LIMIT, |_| true).await;
+    let letter: DeadLetter = Codec::new().decode(records[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!((letter.error, letter.attempts), (ErrorClass::PayloadTooLarge, 0));
+    assert_eq!(letter.delivery.body.len(), 0);
+    hook.wait_for(1).await;
+    assert_eq!(hook.data(), [json!("2")]);
 }

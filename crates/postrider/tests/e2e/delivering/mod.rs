@@ -2,6 +2,8 @@
 
 mod answers;
 mod dead_letters;
+mod deletion;
+mod impostors;
 mod retries;
 mod signature;
 
@@ -9,5 +11,13 @@ use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [retries::tests(), dead_letters::tests(), answers::tests(), signature::tests()].into_iter().flatten().collect()
+    let tests = [
+        retries::tests(),
+        dead_letters::tests(),
+        impostors::tests(),
+        answers::tests(),
+        deletion::tests(),
+        signature::tests(),
+    ];
+    tests.into_iter().flatten().collect()
 }

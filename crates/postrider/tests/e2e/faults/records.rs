@@ -57,11 +57,27 @@ async fn a_corrupt_internal_record_is_rejected_and_its_partition_goes_on(context
     // In a tier as well, where only the headers are read.
     let tier = format!("{}.retry.1s", deployment.topics.prefix());
     deployment.write(&record(&tier, &hook.id, value, &[("pr-attempt", "none")])).await;
+    // And where others read.
+    let topics = &deployment.topics;
+    let elsewhere = [topics.delivery_events(), topics.endpoint_state(), topics.overrides(), topics.jobs()];
+    for topic in &elsewhere {
+        deployment.write(&record(topic, "nobody", format!("garbage for {topic}"), &[])).await;
+    }
     deployment.write(&event(&deployment, &tenant, "2", "order.created", &json!("2"))).await;
 
     hook.wait_for(2).await;
+    tenant.delivery(&hook.message_id("2"), "delivered").await;
     let rejected = deployment.read(&deployment.topics.rejected());
-    let rejected = rejected.wait_for(4, LIMIT, |_| true).await;
+    for topic in &elsewhere {
+        // The dispatcher and the projector read the states of endpoints, and each rejects what it can't read.
+        let value = format!("garbage for {topic}");
+        let of_it = |record: &Record| record.headers.get_str("pr-source-topic") == Some(topic);
+        let kept = rejected.wait_for(1, LIMIT, of_it).await;
+        assert!(kept.iter().all(|record| record.value.as_deref() == Some(value.as_bytes())), "{topic}");
+    }
+    let topics = [topics.deliveries(), tier.clone()];
+    let ours = |record: &Record| topics.iter().any(|topic| record.headers.get_str("pr-source-topic") == Some(topic));
+    let rejected = rejected.wait_for(4, LIMIT, ours).await;
     for (value, _) in bad {
         assert!(rejected.iter().any(|record| record.value.as_ref() == Some(&value)), "its bytes are kept");
     }
