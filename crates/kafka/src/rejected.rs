@@ -46,7 +46,7 @@ impl RejectReason {
 
 /// Writes `record` to the rejected topic with the reason and its coordinates, and counts it. The caller
 /// settles it afterwards. Errors as [`Sink::send`]; a record too large for the topic is written without
-/// its bytes.
+/// its bytes, and without its own headers if it is too large even so.
 pub async fn reject(
     sink: &impl Sink,
     topic: &str,
@@ -64,14 +64,16 @@ pub async fn reject(
         message,
         "a record was rejected"
     );
-    let mut rejected = describe(topic, record, reason, message);
-    match sink.send(rejected.clone()).await {
-        Err(ProduceError::TooLarge { .. }) => {
-            rejected.value = None;
-            sink.send(rejected).await.map(drop)
+    let whole = describe(topic, record, reason, message);
+    let coordinates = Record { value: None, headers: Headers::new(), ..record.clone() };
+    let without_headers = describe(topic, &coordinates, reason, message);
+    for smaller in [whole.clone(), Outgoing { value: None, ..whole }] {
+        match sink.send(smaller).await {
+            Err(ProduceError::TooLarge { .. }) => {}
+            other => return other.map(drop),
         }
-        other => other.map(drop),
     }
+    sink.send(Outgoing { value: None, ..without_headers }).await.map(drop)
 }
 
 /// A record of the rejected topic, as it was before it was rejected.
@@ -143,9 +145,11 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
     use postrider_domain::Timestamp;
 
     use super::*;
+    use crate::{Ack, BrokerClock};
 
     fn record(value: usize) -> Record {
         let mut headers = Headers::new();
@@ -176,6 +180,39 @@ mod tests {
         assert_eq!(read.original.coordinates(), record.coordinates());
         assert_eq!((&read.original.value, &read.original.headers), (&record.value, &record.headers));
         assert!(RejectedRecord::read(&record).is_none());
+    }
+
+    /// Takes records of up to so many bytes, and keeps them.
+    #[derive(Clone)]
+    struct Small(usize, Arc<Mutex<Vec<Outgoing>>>);
+
+    impl Sink for Small {
+        async fn send(&self, record: Outgoing) -> Result<Ack, ProduceError> {
+            let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+            if headers + record.value.as_ref().map_or(0, Bytes::len) > self.0 {
+                return Err(ProduceError::TooLarge { topic: record.topic.to_string(), reason: "too large".to_owned() });
+            }
+            self.1.lock().push(record);
+            Ok(Ack { partition: 0, offset: 0, timestamp: Timestamp::EPOCH })
+        }
+
+        fn clock(&self) -> BrokerClock {
+            BrokerClock::new(true)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_is_too_large_for_the_topic_as_much_is_kept_as_it_takes() {
+        for (room, (has_value, has_headers)) in [(2_000, (true, true)), (900, (false, true)), (300, (false, false))] {
+            let mut record = record(1_000);
+            record.headers.push("long", vec![b'x'; 500]);
+            let sink = Small(room, Arc::default());
+            reject(&sink, "rejected", &record, RejectReason::Corrupt, "why").await.unwrap();
+            let written = sink.1.lock().pop().unwrap();
+            assert_eq!((written.value.is_some(), written.headers.get("long").is_some()), (has_value, has_headers));
+            let read = RejectedRecord::read(&as_read(written)).unwrap();
+            assert_eq!((read.original.coordinates(), read.truncated), (record.coordinates(), !has_value), "{room}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ use super::{
 
 /// The largest record of a source, key and value, in bytes.
 const MAX_RECORD_BYTES: usize = 1 << 20;
+/// What is in headers goes on into every delivery and dead letter, more than once: with more than this, no topic might
+/// take even the record that says so.
+const MAX_HEADERS_BYTES: usize = 256 * 1024;
 /// The longest content type, in bytes.
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
@@ -68,6 +71,11 @@ pub(super) fn decode(source: &SourceConfig, record: &Record) -> Result<Option<Ev
     let bytes = value.len() + record.key.as_ref().map_or(0, Bytes::len);
     if bytes > MAX_RECORD_BYTES {
         let message = format!("the record has {bytes} bytes; events have at most {MAX_RECORD_BYTES}");
+        return Err(Rejection { reason: RejectReason::TooLarge, message });
+    }
+    let in_headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if in_headers > MAX_HEADERS_BYTES {
+        let message = format!("the record's headers have {in_headers} bytes; events' have at most {MAX_HEADERS_BYTES}");
         return Err(Rejection { reason: RejectReason::TooLarge, message });
     }
     let is_binary = record.headers.get("ce_specversion").is_some();

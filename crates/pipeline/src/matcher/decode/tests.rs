@@ -200,6 +200,14 @@ fn a_record_over_1_mib_is_rejected() {
 }
 
 #[test]
+fn a_record_with_more_headers_than_what_follows_from_it_can_have_is_rejected() {
+    let subject = "x".repeat(MAX_HEADERS_BYTES);
+    let mut headers = BINARY_HEADERS.to_vec();
+    headers.push(("ce_subject", &subject));
+    assert_eq!(rejected(&record(&headers, "{}")).0, RejectReason::TooLarge);
+}
+
+#[test]
 fn a_record_without_a_value_is_no_event() {
     for format in [SourceFormat::Auto, SourceFormat::Json, SourceFormat::CloudEvents] {
         assert!(matches!(decode(&source(format), &record(&[], "")), Ok(None)));

@@ -5,6 +5,7 @@ mod kills;
 mod postgres;
 mod rebalance;
 mod records;
+mod refused;
 mod restart;
 mod unwritable;
 
@@ -17,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         rebalance::tests(),
         postgres::tests(),
         records::tests(),
+        refused::tests(),
         kills::tests(),
         frozen::tests(),
         unwritable::tests(),
