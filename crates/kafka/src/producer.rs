@@ -8,7 +8,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{sync::Semaphore, task::coop::unconstrained, time::Instant};
 
 use crate::{BrokerClock, KafkaConfig, Outgoing, client_log::LogContext};
 
@@ -85,9 +85,11 @@ impl Producer {
         Ok(Self { client, clock, unacknowledged: Arc::new(Semaphore::new(MAX_UNACKNOWLEDGED_RECORDS)) })
     }
 
-    /// Writes a record and waits for its acknowledgement, however long the brokers are away.
+    /// Writes a record and waits for its acknowledgement, however long the brokers are away. Records that are polled
+    /// first one after another are written in that order.
     pub async fn send(&self, record: &Outgoing) -> Result<Ack, ProduceError> {
-        let _permit = self.unacknowledged.acquire().await.expect("the semaphore is never closed");
+        // Not to yield where there is a permit: a later record would overtake this one.
+        let _permit = unconstrained(self.unacknowledged.acquire()).await.expect("the semaphore is never closed");
         loop {
             let sent = Instant::now();
             let error = match self.client.send_result(to_kafka(record)) {

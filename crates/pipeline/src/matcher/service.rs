@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use postrider_kafka::{
     KafkaConfig, Layout, PartitionStream, ProduceError, Readiness, Shutdown, Sink, StageConfig, StageConsumer, Topics,
 };
-use tokio::time::MissedTickBehavior;
+use tokio::{task::coop::unconstrained, time::MissedTickBehavior};
 
 use super::{
     announce::Announcer,
@@ -131,7 +131,9 @@ async fn match_partition<S: Sink>(
                         announcer.observe(seen.grown, inbound.record.offset);
                     }
                     next_offset = inbound.record.offset + 1;
-                    in_flight.push(matcher.clone().finish(inbound, looked, dedupe.clone()));
+                    // What is polled first writes first: nothing but what it waits for may make it yield, or one that
+                    // came later would overtake it, and an ordered endpoint's deliveries would change their order.
+                    in_flight.push(unconstrained(matcher.clone().finish(inbound, looked, dedupe.clone())));
                 } else {
                     reading = false;
                 }

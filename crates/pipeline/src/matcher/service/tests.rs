@@ -128,6 +128,30 @@ async fn each_endpoint_gets_the_body_that_it_asks_for() {
     assert_eq!((&sent[1].body[..], sent[1].headers.len()), (&br#"{"total": 1.10}"#[..], 5));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_is_written_in_the_order_of_its_offsets() {
+    const EVENTS: i64 = 4_000;
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10_000);
+    for offset in 0..EVENTS {
+        test.send(record(offset, &format!(r#"{{"id":"{offset}","type":"order.created","data":{offset}}}"#))).await;
+    }
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while test.committable() != Some(EVENTS) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let codec = Codec::new();
+    let sent = sink.acknowledged_for("t.deliveries");
+    let offset = |value: &Bytes| codec.decode::<Delivery>(value).unwrap().source.offset;
+    let offsets: Vec<i64> = sent.iter().map(|record| offset(record.value.as_ref().unwrap())).collect();
+    assert!(offsets.is_sorted(), "{offsets:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_is_settled_once_all_its_deliveries_are_acknowledged() {
     let sink = FakeSink::new();
