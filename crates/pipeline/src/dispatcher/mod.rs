@@ -26,6 +26,7 @@ mod overrides;
 mod pace;
 mod partition;
 mod placing;
+mod read_ahead;
 mod request;
 mod sending;
 mod service;

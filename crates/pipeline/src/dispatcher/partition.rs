@@ -14,7 +14,7 @@ use postrider_domain::{
 };
 use postrider_kafka::{
     BrokerClock, Codec, Fingerprint, Inbound, Layout, PartitionCursor, PartitionStream, ProduceError, ReadinessHandle,
-    Record, Sink, Topics,
+    Sink, Topics,
 };
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
@@ -28,8 +28,10 @@ use super::{
     lateness::Lateness,
     memory::Memory,
     overrides::Overrides,
+    read_ahead::ReadAhead,
     settle::Settler,
     state::{Acknowledged, Journal, StateBudget},
+    sweeping::HeldReader,
     uptime::Uptime,
 };
 use crate::{
@@ -46,11 +48,6 @@ const IDLE_INTERVAL: Duration = Duration::from_mins(1);
 const EXPIRY_INTERVAL: Duration = Duration::from_hours(1);
 /// Writes of one partition that may be under way; past it nothing more is read.
 pub(super) const MAX_TASKS: usize = 4_096;
-/// Deliveries that a process which is late reads before they can be sent to endpoints that take some. What it is too
-/// slow for itself stays where it is.
-const MAX_READ_AHEAD: usize = 128;
-/// How many deliveries may be read or answered before what was read ahead is counted anew.
-const COUNT_EVERY: u32 = 64;
 /// Bytes of deliveries of one partition that may wait to be held; past it nothing more is read.
 const MAX_TO_HOLD_BYTES: usize = 8 * 1024 * 1024;
 
@@ -104,38 +101,6 @@ pub(super) enum Done {
     RangeEnded(EndpointId, Range<i64>),
     /// Something was written that nobody waits for.
     Written,
-}
-
-/// A holder of the sweep: an endpoint, or one of its blocked keys.
-pub(super) type Holder = (EndpointId, Option<String>);
-
-/// The held topic's partition.
-#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
-pub(super) struct HeldReader {
-    pub cursor: PartitionCursor,
-    pub sweep: Sweep<Holder>,
-    /// A record that nobody has room for yet.
-    pub in_hand: Option<Record>,
-    /// The offset after the last record that is known.
-    pub end: i64,
-    /// Whether the next record is not wanted.
-    pub is_paused: bool,
-    /// Whether nothing is fetched.
-    pub rests: bool,
-    /// Whether the cursor has ended: the partition was opened a second time.
-    pub is_closed: bool,
-    /// Whether the end was reached, and nobody has looked yet who is done with that.
-    pub at_end: bool,
-    /// Those whose oldest records are being looked at because they may have been held for too long.
-    pub expiring: HashSet<Holder>,
-}
-
-/// What was read of a partition before it could be sent, as far as it was counted.
-#[derive(Debug, Default)]
-struct ReadAhead {
-    is_enough: bool,
-    /// Deliveries that were read or answered since.
-    changes: u32,
 }
 
 /// One assigned partition at work.
@@ -307,19 +272,15 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         self.heads.is_empty()
             && self.tasks.len() - self.attempts.min(self.tasks.len()) < MAX_TASKS
             && self.to_hold_bytes < MAX_TO_HOLD_BYTES
-            && !self.read_ahead.is_enough
+            && !self.read_ahead.is_enough()
             && self.shared.settler.may_send()
     }
 
-    /// A delivery was read or answered.
-    fn count_read_ahead(&mut self, every: u32) {
-        self.read_ahead.changes += 1;
-        if self.read_ahead.changes >= every {
-            let now = Instant::now();
-            let ahead = || self.entries.values().map(|entry| entry.read_ahead(now)).sum::<usize>();
-            let is_enough = self.shared.lateness.is_late() && ahead() >= MAX_READ_AHEAD;
-            self.read_ahead = ReadAhead { is_enough, changes: 0 };
-        }
+    fn count_read_ahead(&mut self) {
+        let now = Instant::now();
+        let ahead =
+            self.shared.lateness.is_late().then(|| self.entries.values().map(|entry| entry.read_ahead(now)).sum());
+        self.read_ahead.counted(ahead);
     }
 
     /// Whether nothing may be begun any more.
@@ -344,7 +305,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             Done::Answered(answered) => {
                 self.attempts = self.attempts.saturating_sub(1);
                 self.on_answered(*answered);
-                self.count_read_ahead(COUNT_EVERY);
+                if self.read_ahead.changed() {
+                    self.count_read_ahead();
+                }
             }
             Done::Judged(answered, verdict) => self.on_verdict(*answered, verdict),
             Done::Concluded(id, offset) => {
@@ -359,7 +322,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn take(&mut self, inbound: Inbound) {
-        self.count_read_ahead(COUNT_EVERY);
+        if self.read_ahead.changed() {
+            self.count_read_ahead();
+        }
         match decode(&inbound.record, &self.shared.codec) {
             Ok((delivery, routing)) => {
                 let at = super::job::coordinates(&inbound.record);
@@ -426,7 +391,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
 
     /// Looks again at everything that waits for something that tells nobody.
     fn recheck(&mut self) {
-        self.count_read_ahead(1);
+        self.count_read_ahead();
         self.retry_heads();
         self.retry_behind();
         if self.held.at_end {

@@ -1,19 +1,19 @@
 //! Reading the held topic's partition: one reader for all endpoints that have something there.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use postrider_domain::{
     EndpointId, ErrorClass,
     delivery_event::{HoldReason, RangeReason},
 };
-use postrider_kafka::{CursorEvent, Record, Sink};
+use postrider_kafka::{CursorEvent, PartitionCursor, Record, Sink};
 use tokio::time::Instant;
 
 use super::{
     entry::{Entry, Queue},
-    hold::{MAX_BLOCKED_KEYS, Meeting, Move},
+    hold::{MAX_BLOCKED_KEYS, Meeting, Move, Sweep},
     job::{Job, NotAJob, ORDERING_KEY_HEADER, Origin, coordinates, decode},
-    partition::{Done, Holder, MAX_TASKS, Partition},
+    partition::{Done, MAX_TASKS, Partition},
     placing::skips,
 };
 use crate::{directory::Lookup, egress::Courier};
@@ -26,6 +26,30 @@ const MIN_HELD_QUEUED: usize = 8;
 const MAX_ORDERED_QUEUED: usize = 64;
 /// Held deliveries that may wait in the queue of one key.
 const MAX_KEY_QUEUED: usize = 16;
+
+/// A holder of the sweep: an endpoint, or one of its blocked keys.
+pub(super) type Holder = (EndpointId, Option<String>);
+
+/// The held topic's partition.
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
+pub(super) struct HeldReader {
+    pub cursor: PartitionCursor,
+    pub sweep: Sweep<Holder>,
+    /// A record that nobody has room for yet.
+    pub in_hand: Option<Record>,
+    /// The offset after the last record that is known.
+    pub end: i64,
+    /// Whether the next record is not wanted.
+    pub is_paused: bool,
+    /// Whether nothing is fetched.
+    pub rests: bool,
+    /// Whether the cursor has ended: the partition was opened a second time.
+    pub is_closed: bool,
+    /// Whether the end was reached, and nobody has looked yet who is done with that.
+    pub at_end: bool,
+    /// Those whose oldest records are being looked at because they may have been held for too long.
+    pub expiring: HashSet<Holder>,
+}
 
 impl<S: Sink, C: Courier> Partition<S, C> {
     /// Does what needs no waiting, and says by `is_paused` whether the next record is wanted.
