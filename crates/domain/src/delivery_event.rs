@@ -259,7 +259,7 @@ pub struct HeldRange {
     pub tenant: TenantId,
     /// The endpoint.
     pub endpoint: EndpointId,
-    /// The held topic's partition.
+    /// The held topic's partition, by a number that no other generation of the topic has.
     pub partition: i32,
     /// The first offset of the range.
     pub from: i64,

@@ -55,6 +55,14 @@ pub enum AdminError {
         /// The broker's words.
         reason: String,
     },
+    /// A topic could not be deleted.
+    #[error("topic '{topic}' can't be deleted: {reason}")]
+    Delete {
+        /// The topic.
+        topic: String,
+        /// The broker's words.
+        reason: String,
+    },
     /// The brokers did not answer.
     #[error("Kafka did not answer while topics were {doing}: {reason}")]
     Unavailable {
@@ -101,6 +109,25 @@ pub async fn create_topics(
     }
     wait_until_visible(kafka, &missing).await?;
     Ok(created)
+}
+
+/// Deletes topics with everything in them; those that do not exist are passed over.
+pub async fn delete_topics(kafka: &KafkaConfig, topics: &[String]) -> Result<(), AdminError> {
+    let existing = partition_counts(kafka).await?;
+    let doomed: Vec<&str> = topics.iter().map(String::as_str).filter(|topic| existing.contains_key(*topic)).collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    let admin: AdminClient<LogContext> =
+        kafka.admin().create_with_context(LogContext).map_err(unavailable("deleted"))?;
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    for answer in admin.delete_topics(&doomed, &options).await.map_err(unavailable("deleted"))? {
+        match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((topic, code)) => return Err(AdminError::Delete { topic, reason: code.to_string() }),
+        }
+    }
+    Ok(())
 }
 
 /// Waits until brokers tell of topics just made: the one that is asked learns of them later than the controller.

@@ -1,17 +1,28 @@
 //! `postrider.layout`: the Avro schemas and partition counts that every process of a deployment shares.
 //!
 //! Read in every role before its first produce or consume. Keys `schema:<fingerprint>` hold schemas,
-//! `generation` the partition counts as they were recorded, right after the topics were made.
+//! `generation` the partition counts as they were recorded, right after the topics were made, `resize` which generation
+//! of the topics of endpoints' homes is in use, and whether everything is being moved to the next.
 
+mod editor;
 mod generation;
+mod resize;
+mod standing;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use postrider_domain::tier::Tiers;
+use tokio::sync::watch;
 
+pub use editor::LayoutEditor;
 pub use generation::UnusedPartitions;
 use generation::{Generation, reconcile};
+pub use resize::{NextGeneration, Resize, Standing};
+use standing::{Followed, Watch};
 
 use crate::{
     AdminError, Codec, Headers, KafkaConfig, Outgoing, ProduceError, Producer, Record, SettingProblem, Shutdown,
@@ -19,8 +30,10 @@ use crate::{
 };
 
 const GENERATION_KEY: &str = "generation";
+const RESIZE_KEY: &str = "resize";
 const SCHEMA_PREFIX: &str = "schema:";
-/// A tombstone under this key is written at every start: its acknowledgement teaches the brokers' time.
+/// A tombstone under this key is written at every start: its acknowledgement teaches the brokers' time. And whoever has
+/// to be sure of what the layout says writes one, and reads up to it.
 const CLOCK_KEY: &str = "clock";
 
 /// Why a process can't work with the deployment's layout.
@@ -74,13 +87,15 @@ impl From<ProduceError> for LayoutError {
 /// The deployment's layout. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    topics: Topics,
     partitions: Arc<HashMap<String, i32>>,
     codec: Codec,
+    watch: Watch,
 }
 
 impl Layout {
     /// Makes missing topics (if told how), checks existing ones, reads the layout, adds what is missing to it,
-    /// and follows it until `shutdown`.
+    /// and follows it until `shutdown`. `topics` tells the prefix; which generation is in use is read.
     pub async fn open(
         kafka: &KafkaConfig,
         topics: &Topics,
@@ -89,6 +104,9 @@ impl Layout {
         producer: &Producer,
         shutdown: &Shutdown,
     ) -> Result<Self, LayoutError> {
+        let (codec, mut entries) = (Codec::new(), Entries::default());
+        let mut reader = read_existing(kafka, topics, &codec, &mut entries).await?;
+        let topics = topics.at(entries.followed.resize.generation);
         let specs = topics.specs(tiers);
         if !kafka.embedded {
             if let Some(settings) = create {
@@ -99,31 +117,82 @@ impl Layout {
                 return Err(LayoutError::Settings(problems));
             }
         }
-        let codec = Codec::new();
-        let mut reader = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
-        let (recorded, published) = read(&mut reader, &codec).await?;
-        let (generation, unused) = reconcile(recorded.as_ref(), &counts(kafka, &specs).await?, topics)?;
+        if reader.is_none() {
+            let mut started = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
+            read(&mut started, &codec, &mut entries).await?;
+            reader = Some(started);
+        }
+        let reader = reader.expect("it was started");
+        let (generation, unused) =
+            reconcile(entries.recorded_for(&topics).as_ref(), &counts(kafka, &specs).await?, &topics)?;
         report(&unused);
         let layout = topics.layout();
-        if recorded.as_ref() != Some(&generation) {
+        if entries.recorded.as_ref() != Some(&generation) {
             let text = serde_json::to_vec(&generation).expect("counts are JSON");
             producer.send(&entry(&layout, GENERATION_KEY, Some(text.into()))).await?;
         }
         for (fingerprint, json) in codec.own_schemas() {
             let key = format!("{SCHEMA_PREFIX}{fingerprint}");
-            if !published.contains(&key) {
+            if !entries.schemas.contains(&key) {
                 producer.send(&entry(&layout, &key, Some(json.into()))).await?;
             }
         }
         producer.send(&entry(&layout, CLOCK_KEY, None)).await?;
-        follow(reader, codec.clone(), shutdown.clone());
-        Ok(Self { partitions: Arc::new(generation.partitions.into_iter().collect()), codec })
+        // Nothing is ever resized on the in-process broker, which has no compaction either.
+        let asks = (!kafka.embedded).then(|| (producer.clone(), layout.into()));
+        let watch = Watch::new(topics.generation(), entries.followed, asks);
+        follow(reader, codec.clone(), watch.followed(), shutdown.clone());
+        Ok(Self { topics, partitions: Arc::new(generation.partitions.into_iter().collect()), codec, watch })
     }
 
     /// A layout without a broker behind it, for a stage's own tests: every topic has `partitions`.
     pub fn for_test(topics: &Topics, tiers: &Tiers, partitions: i32) -> Self {
         let counts = topics.specs(tiers).into_iter().map(|spec| (spec.name, partitions));
-        Self { partitions: Arc::new(counts.collect()), codec: Codec::new() }
+        let watch = Watch::new(0, Followed::default(), None);
+        Self { topics: topics.clone(), partitions: Arc::new(counts.collect()), codec: Codec::new(), watch }
+    }
+
+    /// Lets the layout of a stage's own test say this, as if it had been read.
+    pub fn say_for_test(&self, resize: Resize) {
+        self.watch.followed().send_modify(|followed| followed.resize = resize);
+    }
+
+    /// This layout as it will be in the generation that is being made.
+    #[must_use]
+    pub fn moved_to(&self, next: NextGeneration) -> Self {
+        let topics = self.topics.at(next.generation);
+        let mut partitions = HashMap::clone(&self.partitions);
+        partitions.extend(topics.co_partitioned().map(|topic| (topic, next.partitions)));
+        let watch = Watch::new(next.generation, Followed::default(), None);
+        Self { topics, partitions: Arc::new(partitions), codec: self.codec.clone(), watch }
+    }
+
+    /// The topics' names, in the generation that was in use when this was opened.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// How the generation that was in use when this was opened stands, as far as is known.
+    pub fn standing(&self) -> Standing {
+        self.watch.standing()
+    }
+
+    /// Waits until the generation stands so.
+    pub async fn wait_until(&self, is_so: impl Fn(Standing) -> bool) -> Standing {
+        self.watch.wait_until(is_so).await
+    }
+
+    /// Whether the generation is in use, for sure: asked by a member of a consumer group before it works. Either it is
+    /// told of the resize that has begun, or whoever resizes sees it in the group. Error: the layout can't be asked.
+    pub async fn is_surely_in_use(&self) -> Result<bool, ProduceError> {
+        self.watch.is_surely_in_use().await
+    }
+
+    /// The same, for what is asked over and over: an answer counts for less than a session of a group. Asked between
+    /// the acknowledgement of what was written into a generation and a note that it is done, where no group's
+    /// membership fences the note.
+    pub async fn was_lately_in_use(&self) -> Result<bool, ProduceError> {
+        self.watch.was_lately_in_use().await
     }
 
     /// The partition of `key` in an internal topic, by the recorded count.
@@ -148,16 +217,39 @@ impl Layout {
     }
 }
 
+/// The names of the topics in the generation that is in use.
+pub async fn topics_in_use(kafka: &KafkaConfig, topics: &Topics) -> Result<Topics, LayoutError> {
+    let mut entries = Entries::default();
+    read_existing(kafka, topics, &Codec::new(), &mut entries).await?;
+    Ok(topics.at(entries.followed.resize.generation))
+}
+
 /// Partitions that were added to `topics` by hand, by what the layout has recorded. The layout topic must exist.
 pub async fn unused_partitions(
     kafka: &KafkaConfig,
     topics: &Topics,
     tiers: &Tiers,
 ) -> Result<Vec<UnusedPartitions>, LayoutError> {
-    let mut reader = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
-    let (recorded, _) = read(&mut reader, &Codec::new()).await?;
+    let mut entries = Entries::default();
+    read_existing(kafka, topics, &Codec::new(), &mut entries).await?;
+    let recorded = entries.recorded_for(topics);
     let (_, unused) = reconcile(recorded.as_ref(), &counts(kafka, &topics.specs(tiers)).await?, topics)?;
     Ok(unused)
+}
+
+/// Reads the layout, if there is one.
+async fn read_existing(
+    kafka: &KafkaConfig,
+    topics: &Topics,
+    codec: &Codec,
+    entries: &mut Entries,
+) -> Result<Option<TableReader>, LayoutError> {
+    if admin::partition_count(kafka, &topics.layout()).await?.is_none() {
+        return Ok(None);
+    }
+    let mut reader = TableReader::start(kafka, &topics.layout()).map_err(LayoutError::Topic)?;
+    read(&mut reader, codec, entries).await?;
+    Ok(Some(reader))
 }
 
 /// How many partitions those of `specs` have that exist.
@@ -180,19 +272,41 @@ fn entry(topic: &str, key: &str, value: Option<Bytes>) -> Outgoing {
     Outgoing { topic: Arc::from(topic), partition: Some(0), key, value, headers: Headers::new() }
 }
 
-/// Reads to the end. Answers the recorded generation and the keys of the published schemas.
-async fn read(reader: &mut TableReader, codec: &Codec) -> Result<(Option<Generation>, Vec<String>), LayoutError> {
-    let mut generation = None;
-    let mut published = Vec::new();
+/// What the layout topic says, but for the schemas themselves.
+#[derive(Debug, Default)]
+struct Entries {
+    recorded: Option<Generation>,
+    /// The keys of the published schemas.
+    schemas: HashSet<String>,
+    followed: Followed,
+}
+
+impl Entries {
+    /// The counts to route by in the generation of `topics`.
+    fn recorded_for(&self, topics: &Topics) -> Option<Generation> {
+        let partitions = self.followed.resize.partitions;
+        match (&self.recorded, partitions) {
+            (None, None) => None,
+            (recorded, partitions) => Some(recorded.clone().unwrap_or_default().of_generation(topics, partitions)),
+        }
+    }
+}
+
+/// Reads to the end.
+async fn read(reader: &mut TableReader, codec: &Codec, entries: &mut Entries) -> Result<(), LayoutError> {
     loop {
         match reader.next().await {
-            Some(TableEvent::Record(record)) => match take(&record, codec)? {
-                Taken::Generation(recorded) => generation = Some(recorded),
-                Taken::Schema(key) => published.push(key),
-                Taken::Nothing => {}
-            },
-            Some(TableEvent::EndOfPartition) => return Ok((generation, published)),
-            Some(TableEvent::Shrunk) => (generation, published) = (None, Vec::new()),
+            Some(TableEvent::Record(record)) => {
+                match take(&record, codec)? {
+                    Taken::Generation(recorded) => entries.recorded = Some(recorded),
+                    Taken::Schema(key) => drop(entries.schemas.insert(key)),
+                    Taken::Resize(resize) => entries.followed.resize = resize,
+                    Taken::Nothing => {}
+                }
+                entries.followed.next_offset = record.offset + 1;
+            }
+            Some(TableEvent::EndOfPartition) => return Ok(()),
+            Some(TableEvent::Shrunk) => *entries = Entries::default(),
             None => return Err(LayoutError::Topic("its reader ended".to_owned())),
         }
     }
@@ -200,34 +314,42 @@ async fn read(reader: &mut TableReader, codec: &Codec) -> Result<(Option<Generat
 
 enum Taken {
     Generation(Generation),
+    Resize(Resize),
     Schema(String),
     Nothing,
 }
 
 fn take(record: &Record, codec: &Codec) -> Result<Taken, LayoutError> {
     let (Some(key), Some(value)) = (record.key_str(), &record.value) else { return Ok(Taken::Nothing) };
+    let broken = |error: &dyn std::fmt::Display| LayoutError::Topic(format!("its '{key}' entry: {error}"));
     if key == GENERATION_KEY {
-        let generation = serde_json::from_slice(value);
-        let generation = generation.map_err(|error| LayoutError::Topic(format!("its '{key}' entry: {error}")))?;
-        return Ok(Taken::Generation(generation));
+        return serde_json::from_slice(value).map(Taken::Generation).map_err(|error| broken(&error));
+    }
+    if key == RESIZE_KEY {
+        return serde_json::from_slice(value).map(Taken::Resize).map_err(|error| broken(&error));
     }
     if key.starts_with(SCHEMA_PREFIX) {
-        let learned = codec.learn(&String::from_utf8_lossy(value));
-        learned.map_err(|error| LayoutError::Topic(format!("its '{key}' entry: {error}")))?;
+        codec.learn(&String::from_utf8_lossy(value)).map_err(|error| broken(&error))?;
         return Ok(Taken::Schema(key.to_owned()));
     }
     Ok(Taken::Nothing)
 }
 
-/// Learns schemas as other processes publish them.
-fn follow(mut reader: TableReader, codec: Codec, shutdown: Shutdown) {
+/// Learns schemas as other processes publish them, and what becomes of the generation.
+fn follow(mut reader: TableReader, codec: Codec, followed: Arc<watch::Sender<Followed>>, shutdown: Shutdown) {
     tokio::spawn(async move {
         while let Some(Some(event)) = shutdown.hard.run_until_cancelled(reader.next()).await {
-            if let TableEvent::Record(record) = event
-                && let Err(error) = take(&record, &codec)
-            {
+            let TableEvent::Record(record) = event else { continue };
+            let taken = take(&record, &codec);
+            if let Err(error) = &taken {
                 tracing::error!(%error, "an entry of the layout topic is ignored");
             }
+            followed.send_modify(|followed| {
+                followed.next_offset = record.offset + 1;
+                if let Ok(Taken::Resize(resize)) = taken {
+                    followed.resize = resize;
+                }
+            });
         }
     });
 }

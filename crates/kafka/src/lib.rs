@@ -9,6 +9,7 @@ mod clock;
 mod codec;
 mod config;
 mod consumer;
+mod groups;
 mod headers;
 mod lag;
 mod layout;
@@ -25,7 +26,9 @@ mod topics;
 mod transaction;
 mod window;
 
-pub use admin::{AdminError, SettingProblem, TopicSettings, check_topics, create_topics, partition_count};
+pub use admin::{
+    AdminError, SettingProblem, TopicSettings, check_topics, create_topics, delete_topics, partition_count,
+};
 pub use clock::BrokerClock;
 pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
 pub use config::{ConnectError, FetchSize, KafkaConfig};
@@ -33,9 +36,13 @@ pub use consumer::{
     Inbound, PartitionStream, PositionSource, Positions, QueueLimits, SettleToken, StageConfig, StageConsumer,
     TestPartition,
 };
+pub use groups::{GroupMember, GroupPosition, dispatcher_positions, members_bound_to_generation};
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
 pub use lag::GroupLag;
-pub use layout::{Layout, LayoutError, UnusedPartitions, unused_partitions};
+pub use layout::{
+    Layout, LayoutEditor, LayoutError, NextGeneration, Resize, Standing, UnusedPartitions, topics_in_use,
+    unused_partitions,
+};
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
 pub use partition::partition_for_key;
 pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartAt, TestCursor};
@@ -44,6 +51,6 @@ pub use record::{Headers, Outgoing, Record};
 pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
 pub use rejected::{RejectReason, RejectedRecord, reject};
 pub use table_reader::{TableEvent, TableReader};
-pub use topics::{TopicSpec, Topics};
+pub use topics::{TopicSpec, Topics, held_place};
 pub use transaction::{TransactionError, TransactionalProducer};
 pub use window::CommitMetadata;

@@ -4,10 +4,22 @@ use std::sync::Arc;
 
 use postrider_domain::tier::{Tier, Tiers};
 
-/// The names of the internal topics of one deployment: a prefix and a fixed suffix each.
+/// The names of the internal topics of one deployment: a prefix and a fixed suffix each; those whose partition is an
+/// endpoint's home have their generation's number behind it, from the second generation on.
 #[derive(Debug, Clone)]
 pub struct Topics {
     prefix: Arc<str>,
+    generation: u32,
+}
+
+/// Held partitions of one generation that the log can tell from those of another.
+const HELD_PLACES_PER_GENERATION: i32 = 100_000;
+
+/// A number for a partition of a held topic that no partition of another generation has: by it the log knows where a
+/// delivery is held, also when offsets begin anew.
+pub fn held_place(topic: &str, partition: i32) -> i32 {
+    let generation = topic.rsplit_once(".g").and_then(|(_, number)| number.parse::<i32>().ok()).unwrap_or(0);
+    generation.wrapping_mul(HELD_PLACES_PER_GENERATION).wrapping_add(partition)
 }
 
 /// How a topic is kept.
@@ -35,9 +47,20 @@ pub struct TopicSpec {
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Topics {
-    /// The topics whose names start with `prefix` and a dot.
+    /// The topics whose names start with `prefix` and a dot, as they are before any resize.
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.into() }
+        Self { prefix: prefix.into(), generation: 0 }
+    }
+
+    /// The same in another generation.
+    #[must_use]
+    pub fn at(&self, generation: u32) -> Self {
+        Self { prefix: self.prefix.clone(), generation }
+    }
+
+    /// Which generation's names these are.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The prefix, without its dot.
@@ -49,6 +72,13 @@ impl Topics {
         format!("{}.{suffix}", self.prefix)
     }
 
+    fn generational(&self, suffix: &str) -> String {
+        match self.generation {
+            0 => self.named(suffix),
+            generation => self.named(&format!("{suffix}.g{generation}")),
+        }
+    }
+
     /// What the HTTP publish API writes to: a source like any other.
     pub fn events(&self) -> String {
         self.named("events")
@@ -56,7 +86,7 @@ impl Topics {
 
     /// Deliveries that are to be made.
     pub fn deliveries(&self) -> String {
-        self.named("deliveries")
+        self.generational("deliveries")
     }
 
     /// Deliveries that wait for a tier's delay.
@@ -66,12 +96,12 @@ impl Topics {
 
     /// Deliveries that wait for their endpoint: paused, disabled, or far behind.
     pub fn held(&self) -> String {
-        self.named("held")
+        self.generational("held")
     }
 
     /// What the owners of partitions remember of endpoints.
     pub fn endpoint_state(&self) -> String {
-        self.named("endpoint-state")
+        self.generational("endpoint-state")
     }
 
     /// What happened to deliveries.
@@ -119,6 +149,31 @@ impl Topics {
         self.named(name)
     }
 
+    /// The dispatchers' consumer group: one for each generation, whose offsets never meet.
+    pub fn dispatcher_group(&self) -> String {
+        self.generational("dispatcher")
+    }
+
+    /// Whether `group` is one whose members read or write the topics of a generation.
+    pub fn is_bound_to_generation(&self, group: &str) -> bool {
+        let Some(name) = group.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix('.')) else {
+            return false;
+        };
+        name == "replayer"
+            || name == "dispatcher"
+            || ["dispatcher.g", "matcher.", "retrier."].iter().any(|start| name.starts_with(start))
+    }
+
+    /// Whether a topic has its name from another generation than this.
+    pub(crate) fn is_of_another_generation(&self, topic: &str) -> bool {
+        let first = self.at(0).co_partitioned();
+        let of_any = first.iter().any(|name| {
+            let number = topic.strip_prefix(name.as_str()).map(|rest| rest.strip_prefix(".g").unwrap_or(rest));
+            number.is_some_and(|number| number.is_empty() || number.parse::<u32>().is_ok())
+        });
+        of_any && !self.co_partitioned().iter().any(|name| name == topic)
+    }
+
     /// The topics whose partition is an endpoint's home: who owns it in the first owns it in all, so that they have
     /// the same number of partitions.
     pub fn co_partitioned(&self) -> [String; 3] {
@@ -156,5 +211,45 @@ impl Topics {
             }
         }));
         specs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_has_topics_a_group_and_held_places_of_its_own() {
+        let (first, second) = (Topics::new("p"), Topics::new("p").at(2));
+        assert_eq!(first.co_partitioned(), ["p.deliveries", "p.held", "p.endpoint-state"]);
+        assert_eq!(second.co_partitioned(), ["p.deliveries.g2", "p.held.g2", "p.endpoint-state.g2"]);
+        assert_eq!(
+            (first.dispatcher_group(), second.dispatcher_group()),
+            ("p.dispatcher".into(), "p.dispatcher.g2".into())
+        );
+        assert_eq!((first.dlq(), first.events()), (second.dlq(), second.events()));
+        assert_eq!((held_place(&first.held(), 3), held_place(&second.held(), 3)), (3, 200_003));
+        assert_eq!(held_place("a.g7.held", 3), 3);
+    }
+
+    #[test]
+    fn topics_and_groups_of_generations_are_told_from_others() {
+        let topics = Topics::new("p").at(1);
+        for (topic, expected) in
+            [("p.held", true), ("p.held.g2", true), ("p.held.g1", false), ("p.dlq", false), ("p.held.old", false)]
+        {
+            assert_eq!(topics.is_of_another_generation(topic), expected, "{topic}");
+        }
+        for (group, expected) in [
+            ("p.dispatcher", true),
+            ("p.dispatcher.g1", true),
+            ("p.matcher.events", true),
+            ("p.retrier.5s", true),
+            ("p.replayer", true),
+            ("p.projector", false),
+            ("px.replayer", false),
+        ] {
+            assert_eq!(topics.is_bound_to_generation(group), expected, "{group}");
+        }
     }
 }

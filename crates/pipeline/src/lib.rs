@@ -7,6 +7,7 @@ pub mod egress;
 pub mod matcher;
 mod outgoing;
 pub mod replayer;
+pub mod resize;
 pub mod retrier;
 pub mod sink;
 pub mod stage;

@@ -69,6 +69,7 @@ impl<S: Sink> Retrier<S> {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), StageError> {
         let deps = self.deps;
         let readiness = deps.readiness.register("retrier");
+        let layout = deps.layout.clone();
         let forwarder = Arc::new(Forwarder::new(&deps.topics, deps.layout, deps.tiers.clone(), deps.sink));
         let mut tiers = Vec::new();
         for tier in deps.tiers.iter() {
@@ -79,7 +80,7 @@ impl<S: Sink> Retrier<S> {
         readiness.ready();
         stage::run_all(tiers.into_iter().map(|(consumer, delay)| {
             let forwarder = forwarder.clone();
-            stage::for_each_partition(consumer, move |stream| serve(forwarder.clone(), delay, stream))
+            stage::for_each_partition(consumer, layout.clone(), move |stream| serve(forwarder.clone(), delay, stream))
         }))
         .await
     }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, future::Future};
 
-use postrider_kafka::{Inbound, PartitionStream, ProduceError, StageConsumer};
+use postrider_kafka::{Inbound, Layout, PartitionStream, ProduceError, StageConsumer};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::directory::Directory;
@@ -21,9 +21,12 @@ pub enum StageError {
     Produce(#[from] ProduceError),
 }
 
-/// Runs `work` for each partition that is assigned, until the consumer's shutdown or the first error.
+/// Runs `work` for each partition that is assigned, until the consumer's shutdown or the first error. A partition is
+/// worked on only if the generation of topics that this process knows was in use after it was assigned: whoever moves
+/// everything to another one has first seen that no group has members.
 pub(crate) async fn for_each_partition<F>(
     mut consumer: StageConsumer,
+    layout: Layout,
     work: impl Fn(PartitionStream) -> F,
 ) -> Result<(), StageError>
 where
@@ -34,7 +37,15 @@ where
         tokio::select! {
             stream = consumer.next_partition() => match stream {
                 Some(stream) => {
-                    partitions.spawn(work(stream));
+                    let (layout, stopped) = (layout.clone(), stream.stopped());
+                    let work = work(stream);
+                    partitions.spawn(async move {
+                        match stopped.run_until_cancelled(layout.is_surely_in_use()).await {
+                            Some(Ok(true)) => work.await,
+                            Some(Ok(false)) | None => Ok(()),
+                            Some(Err(error)) => Err(error.into()),
+                        }
+                    });
                 }
                 None => break,
             },

@@ -62,7 +62,7 @@ pub enum Command {
     /// Applies the migrations that the database at postgres.url does not have yet. Safe to repeat, and to
     /// run from several places at once. `postrider serve` does not start before this was done.
     Migrate,
-    /// Look at Postrider's own topics, or create them.
+    /// Look at Postrider's own topics, create them, or give them more partitions.
     #[command(subcommand, arg_required_else_help = true)]
     Topics(Topics),
     /// Make, list and revoke the keys of operators; make master keys.
@@ -120,6 +120,11 @@ impl Role {
         matches!(self, Self::Api | Self::Relay | Self::Projector)
     }
 
+    /// Whether it works on topics that a resize replaces by others.
+    pub fn is_bound_to_generation(self) -> bool {
+        !matches!(self, Self::Api | Self::Relay)
+    }
+
     /// Whether it opens or seals secrets.
     pub fn needs_master_keys(self) -> bool {
         matches!(self, Self::Api | Self::Dispatcher)
@@ -159,8 +164,44 @@ pub enum Topics {
     Check,
     /// Create the topics that are missing, then check them all.
     Create,
-    /// Print the names of the topics, one a line. Needs no broker.
+    /// Print the names of the topics, one a line, as they are before any resize. Needs no broker.
     List,
+    /// Give the topics of deliveries another number of partitions. Nothing is lost, and order stays.
+    ///
+    /// An endpoint's deliveries are in one partition, and it has one dispatcher: with more partitions, more
+    /// dispatchers can share the work. Adding partitions with Kafka's own tools does not help: they stay unused.
+    ///
+    /// While this runs, events are taken but nothing is delivered: the processes (which go on running) let go of
+    /// their work within shutdown.drain, what is not delivered yet is copied in order into new topics (deliveries,
+    /// held and endpoint-state, with a generation's number behind their names), and the processes begin again on
+    /// them. The time goes with what waits and is held. Until the last step the old topics are in use, and they
+    /// are left as they are.
+    ///
+    /// Run it again, with the same number, if it was interrupted: it copies anew. Or give it up.
+    #[command(after_help = RESIZE_EXAMPLES)]
+    Resize(Resize),
+}
+
+const RESIZE_EXAMPLES: &str = "\
+From whatever it is to 24 partitions:
+  postrider topics resize --partitions 24
+
+It was interrupted, and deliveries are to go on as before:
+  postrider topics resize --give-up
+
+It waits for the consumer groups of all processes to be left, and names who has not left yet. Who was killed is named
+until its session ends, after 10 s; who hangs, or runs a version that knows nothing of resizing, has to be ended.";
+
+/// Arguments of `topics resize`.
+#[derive(Debug, Args)]
+pub struct Resize {
+    /// How many partitions the topics are to have.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    #[arg(required_unless_present = "give_up", conflicts_with = "give_up")]
+    pub partitions: Option<i32>,
+    /// Give up a resize that was begun and not finished: the processes go on with the topics as they were.
+    #[arg(long)]
+    pub give_up: bool,
 }
 
 /// The commands below `keys`.
@@ -241,6 +282,16 @@ mod tests {
         assert!(matches!(parse("keys create --name ops --expires-in 90d"), Ok(Command::Keys(Keys::Database(_)))));
         assert!(parse("keys create").unwrap_err().contains("--name"));
         assert!(parse("keys revoke ops").unwrap_err().contains("key_"));
+    }
+
+    #[test]
+    fn a_resize_is_to_a_number_of_partitions_or_given_up() {
+        let Ok(Command::Topics(Topics::Resize(resize))) = parse("topics resize --partitions 5") else { panic!() };
+        assert_eq!((resize.partitions, resize.give_up), (Some(5), false));
+        assert!(parse("topics resize --give-up").is_ok());
+        assert!(parse("topics resize").unwrap_err().contains("--partitions"));
+        assert!(parse("topics resize --partitions 0").unwrap_err().contains("1..=10000"));
+        assert!(parse("topics resize --partitions 5 --give-up").is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ const KAFKA_PATIENCE: Duration = Duration::from_secs(8);
 pub struct Kafka {
     /// How to reach it.
     pub config: KafkaConfig,
-    /// The names of the topics.
+    /// The names of the topics, in the generation that is in use.
     pub topics: Topics,
     /// The retry tiers.
     pub tiers: Tiers,
@@ -45,6 +45,7 @@ impl Kafka {
         let producer = Producer::new(&config, clock.clone()).map_err(|reason| anyhow!("{reason}"))?;
         let patient_producer = Producer::patient(&config, clock).map_err(|reason| anyhow!("{reason}"))?;
         let layout = Layout::open(&config, &topics, &tiers, create, &producer, shutdown).await?;
+        let topics = layout.topics().clone();
         Ok(Self { config, topics, tiers, producer, patient_producer, layout })
     }
 }

@@ -6,6 +6,7 @@ use postrider_domain::{
     DeliveryEvent, DeliveryEventBody, ErrorClass, MessageId, Run,
     delivery_event::{AfterAttempt, Attempted},
 };
+use postrider_kafka::held_place;
 use postrider_postgres::delivery_log::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt};
 
 /// The rows of a batch of events: every attempt, and each delivery as far as it has come.
@@ -71,7 +72,7 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
     let held = event.held.as_ref().filter(|_| status == DeliveryStatus::Held);
     DeliveryRow {
         rank: rank(status, &event.body),
-        held: held.map(|at| HeldAt { partition: at.partition, offset: at.offset }),
+        held: held.map(|at| HeldAt { partition: held_place(&at.topic, at.partition), offset: at.offset }),
         message_id: event.message_id,
         run: event.run,
         tenant: event.tenant,

@@ -17,6 +17,18 @@ pub(super) struct Generation {
     pub(super) partitions: BTreeMap<String, i32>,
 }
 
+impl Generation {
+    /// As it is for the generation of `topics`, of which a resize may have said how many partitions they have.
+    pub(super) fn of_generation(mut self, topics: &Topics, partitions: Option<i32>) -> Self {
+        self.partitions.retain(|topic, _| !topics.is_of_another_generation(topic));
+        self.generation = topics.generation();
+        if let Some(partitions) = partitions {
+            self.partitions.extend(topics.co_partitioned().map(|topic| (topic, partitions)));
+        }
+        self
+    }
+}
+
 /// A topic with more partitions than are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusedPartitions {
@@ -46,6 +58,7 @@ pub(super) fn reconcile(
     topics: &Topics,
 ) -> Result<(Generation, Vec<UnusedPartitions>), LayoutError> {
     let mut generation = recorded.cloned().unwrap_or_default();
+    generation.generation = topics.generation();
     for (topic, recorded) in &generation.partitions {
         let actual = actual.get(topic).copied().unwrap_or(0);
         if actual < *recorded {
@@ -132,6 +145,19 @@ mod tests {
         let even = counts(&[("p.deliveries", 6), ("p.held", 6), ("p.endpoint-state", 6)]);
         assert_eq!(reconciled.partitions, even);
         assert_eq!(unused.len(), 2, "deliveries and held have more: {unused:?}");
+    }
+
+    #[test]
+    fn after_a_resize_only_the_generation_in_use_counts_and_has_what_the_resize_says() {
+        let resized = topics().at(2);
+        let recorded = generation(&[("p.deliveries", 2), ("p.held", 2), ("p.endpoint-state", 2), ("p.dlq", 3)]);
+        let recorded = recorded.of_generation(&resized, Some(5));
+        let actual = [("p.deliveries.g2", 7), ("p.held.g2", 5), ("p.endpoint-state.g2", 5), ("p.dlq", 3)];
+        let (reconciled, unused) = reconcile(Some(&recorded), &counts(&actual), &resized).unwrap();
+        assert_eq!(reconciled.generation, 2);
+        let wanted = [("p.deliveries.g2", 5), ("p.held.g2", 5), ("p.endpoint-state.g2", 5), ("p.dlq", 3)];
+        assert_eq!(reconciled.partitions, counts(&wanted));
+        assert_eq!(unused.len(), 1, "partitions added by hand stay unused: {unused:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use postrider_domain::{
     EndpointId,
     delivery_event::{CancelReason, HeldRange, HoldReason, ParkReason, RangeReason},
 };
-use postrider_kafka::Sink;
+use postrider_kafka::{Sink, held_place};
 use tokio::time::Instant;
 
 use super::{
@@ -215,7 +215,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let range = HeldRange {
             tenant: entry.tenant.clone(),
             endpoint: id.clone(),
-            partition: self.stream.partition(),
+            partition: held_place(&self.shared.topics.held(), self.stream.partition()),
             from: skipping.range.start,
             to: skipping.range.end,
             reason: skipping.reason,

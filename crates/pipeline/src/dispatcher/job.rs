@@ -11,7 +11,7 @@ use postrider_kafka::{
 use super::memory::Reservation;
 
 /// The header of a held record that has its ordering key: whose turn it is can be told without decoding the value.
-pub(super) const ORDERING_KEY_HEADER: &str = "pr-ordering-key";
+pub(crate) const ORDERING_KEY_HEADER: &str = "pr-ordering-key";
 
 /// An ordering key that is longer than this is named by its hash.
 const MAX_KEY_BYTES: usize = 200;
@@ -52,7 +52,7 @@ impl Origin {
 
 /// Why a record is not a job.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotAJob {
+pub(crate) enum NotAJob {
     /// Its schema has to be learned first.
     UnknownSchema(Fingerprint),
     /// It can't be understood, ever.
@@ -60,7 +60,7 @@ pub(super) enum NotAJob {
 }
 
 /// Reads a record of the deliveries or held topic.
-pub(super) fn decode(record: &Record, codec: &Codec) -> Result<(Delivery, Routing), NotAJob> {
+pub(crate) fn decode(record: &Record, codec: &Codec) -> Result<(Delivery, Routing), NotAJob> {
     let value = record.value.as_ref().ok_or_else(|| NotAJob::Corrupt("it has no value".to_owned()))?;
     let delivery: Delivery = codec.decode(value).map_err(|error| match error {
         DecodeError::UnknownSchema(fingerprint) => NotAJob::UnknownSchema(fingerprint),

@@ -38,4 +38,8 @@ mod tests;
 mod uptime;
 mod verdict;
 
+pub(crate) use job::{ORDERING_KEY_HEADER, decode};
+pub(crate) use service::lowest_holding;
 pub use service::{Dispatcher, DispatcherConfig, DispatcherDeps};
+pub use state::RestoreError;
+pub(crate) use state::{Form, inherit};

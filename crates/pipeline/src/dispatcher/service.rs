@@ -165,13 +165,14 @@ impl<S: Sink, C: Courier> Dispatcher<S, C> {
             return Ok(());
         }
         let readers = Readers::start(&deps.kafka, &deps.topics)?;
-        let mut stage = StageConfig::new(deps.topics.group("dispatcher"), vec![deps.topics.deliveries()]);
+        let layout = deps.layout.clone();
+        let mut stage = StageConfig::new(deps.topics.dispatcher_group(), vec![deps.topics.deliveries()]);
         stage.shutdown_drain = config.shutdown_drain;
         stage.companion = Some(deps.topics.held());
         let consumer = StageConsumer::start(&deps.kafka, stage, shutdown).map_err(StageError::Start)?;
         let shared = Arc::new(shared(config, deps, overrides, readiness.clone()));
         readiness.ready();
-        for_each_partition(consumer, |stream| own(shared.clone(), readers.clone(), stream)).await
+        for_each_partition(consumer, layout, |stream| own(shared.clone(), readers.clone(), stream)).await
     }
 }
 
@@ -227,7 +228,7 @@ async fn own<S: Sink, C: Courier>(
 }
 
 /// From where the held topic has to be read for what these endpoints hold.
-pub(super) fn lowest_holding(states: &HashMap<EndpointId, EndpointState>) -> Option<i64> {
+pub(crate) fn lowest_holding(states: &HashMap<EndpointId, EndpointState>) -> Option<i64> {
     let holdings = states.values().filter_map(|state| state.holding.as_ref());
     holdings.flat_map(|holding| holding.blocked.iter().map(|key| key.from_offset).chain([holding.position])).min()
 }

@@ -81,7 +81,9 @@ impl<S: Sink> Matcher<S> {
         }
         readiness.ready();
         stage::run_all(sources.into_iter().map(|(consumer, matcher)| {
-            stage::for_each_partition(consumer, move |stream| match_partition(matcher.clone(), stream))
+            stage::for_each_partition(consumer, deps.layout.clone(), move |stream| {
+                match_partition(matcher.clone(), stream)
+            })
         }))
         .await
     }

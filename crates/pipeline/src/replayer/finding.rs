@@ -77,12 +77,17 @@ impl Wanted {
         self.deliveries.first().map_or(0, |delivery| delivery.body.len()) + self.deliveries.len() * 512
     }
 
-    /// Writes the deliveries, then the mark.
+    /// Writes the deliveries, then the mark. No group fences the mark: if the deliveries came too late to be moved to
+    /// another generation, nothing is marked, and the record is dealt with again.
     pub(super) async fn hand_over<S: Sink, L>(self, shared: Arc<Shared<S, L>>) -> Result<Count, ProduceError> {
         let sent = self.deliveries.len();
         let traceparent = &self.traceparent;
         let shared = &shared;
         try_join_all(self.deliveries.into_iter().map(|delivery| shared.deliver(delivery, traceparent.clone()))).await?;
+        if !shared.layout.was_lately_in_use().await? {
+            // The stage is being stopped.
+            std::future::pending::<()>().await;
+        }
         if let Some(mark) = self.mark {
             shared.mark(&mark).await?;
         }

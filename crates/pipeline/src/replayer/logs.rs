@@ -32,7 +32,7 @@ pub struct KafkaLogs {
 impl KafkaLogs {
     /// Those of a deployment. Error: a client property is not one.
     pub fn new(kafka: &KafkaConfig, topics: &Topics, layout: &Layout) -> Result<Self, String> {
-        let (group, deliveries) = (topics.group("dispatcher"), topics.deliveries());
+        let (group, deliveries) = (topics.dispatcher_group(), topics.deliveries());
         let lag = GroupLag::new(kafka, &group, &deliveries, layout.partitions(&deliveries))?;
         Ok(Self { kafka: kafka.clone(), lag })
     }

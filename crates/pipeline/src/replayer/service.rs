@@ -50,9 +50,10 @@ impl<S: Sink, L: Logs> Replayer<S, L> {
         let readiness = deps.readiness.register("replayer");
         let stage = StageConfig::new(deps.topics.group("replayer"), vec![deps.topics.jobs()]);
         let consumer = StageConsumer::start(&deps.kafka, stage, shutdown).map_err(StageError::Start)?;
+        let layout = deps.layout.clone();
         let shared = Shared::new(deps.topics, deps.layout, deps.directory, deps.sources, deps.logs, deps.sink);
         let shared = Arc::new(shared);
         readiness.ready();
-        stage::for_each_partition(consumer, move |stream| partition::serve(shared.clone(), stream)).await
+        stage::for_each_partition(consumer, layout, move |stream| partition::serve(shared.clone(), stream)).await
     }
 }

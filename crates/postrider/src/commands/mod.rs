@@ -6,6 +6,7 @@ mod keys;
 mod migrate;
 mod openapi;
 mod replay;
+mod resize;
 mod run;
 mod serve;
 mod topics;

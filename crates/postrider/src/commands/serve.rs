@@ -1,7 +1,8 @@
-//! `postrider serve`: runs roles until it is told to stop.
+//! `postrider serve`: runs roles until it is told to stop; anew when the topics that they work on were resized.
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_domain::seal::KeyRing;
-use postrider_kafka::{Readiness, Shutdown, Topics};
+use postrider_kafka::{Layout, Readiness, Shutdown, Standing, Topics};
 use postrider_postgres::PgPool;
 use tracing::{info, warn};
 
@@ -30,32 +31,79 @@ pub async fn run(arguments: &Serve, loaded: &Loaded) -> Result<(), Failure> {
         warn!("topics are created with one copy (topics.replication_factor = 1): losing a broker loses deliveries");
     }
 
+    loop {
+        let ended = tokio::select! {
+            ended = serve(&needs, &roles, loaded, &metrics, &mut signals) => ended?,
+            () = telemetry::keep_up(metrics.clone()) => unreachable!("the upkeep of metrics does not end"),
+        };
+        match ended {
+            Ended::Told => break,
+            Ended::Outdated => info!("starting again, on the topics that the layout names now"),
+        }
+    }
+    info!("postrider has stopped");
+    Ok(())
+}
+
+/// Why the roles have ended.
+enum Ended {
+    /// A signal came.
+    Told,
+    /// The topics were resized, or were about to be.
+    Outdated,
+}
+
+/// Runs the roles until a signal comes, or the topics that they work on are not those in use any more.
+async fn serve(
+    needs: &Needs,
+    roles: &[Role],
+    loaded: &Loaded,
+    metrics: &PrometheusHandle,
+    signals: &mut Signals,
+) -> Result<Ended, Failure> {
     let shutdown = Shutdown::new();
     let opened = tokio::select! {
         opened = needs.open_kafka(loaded, &shutdown) => opened,
-        _ = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(Ended::Told),
     };
     let kafka = opened?;
-    let (producer, patient_producer) = (kafka.producer.clone(), kafka.patient_producer.clone());
+    let (producer, patient_producer, layout) =
+        (kafka.producer.clone(), kafka.patient_producer.clone(), kafka.layout.clone());
     let parts = Parts {
         config: loaded.config.clone(),
         kafka,
-        postgres: needs.postgres,
-        key_ring: needs.key_ring,
+        postgres: needs.postgres.clone(),
+        key_ring: needs.key_ring.clone(),
         readiness: Readiness::new(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
     let mut lifecycle = Lifecycle::new(shutdown, loaded.config.shutdown.drain);
-    roles::start(&parts, &roles, &mut lifecycle).await?;
+    roles::start(&parts, roles, &mut lifecycle).await?;
     drop(parts);
-    let ended = tokio::select! {
-        ended = lifecycle.run(async || signals.next().await) => ended,
-        () = telemetry::keep_up(metrics) => unreachable!("the upkeep of metrics does not end"),
+    let (mut told, mut outdated) = (false, !roles.iter().any(|role| role.is_bound_to_generation()));
+    let next_stop = async || {
+        tokio::select! {
+            signal = signals.next() => {
+                told = true;
+                signal
+            }
+            () = until_outdated(&layout), if !outdated => {
+                outdated = true;
+                "the end of a resize"
+            }
+        }
     };
+    let ended = lifecycle.run(next_stop).await;
     tokio::join!(producer.flush(FLUSH_PATIENCE), patient_producer.flush(FLUSH_PATIENCE));
-    info!("postrider has stopped");
-    ended.map_err(Failure::from)
+    ended?;
+    Ok(if told { Ended::Told } else { Ended::Outdated })
+}
+
+/// Waits for the end of a resize, or of an attempt at one: by then the stages have stopped.
+async fn until_outdated(layout: &Layout) {
+    layout.wait_until(|standing| standing != Standing::InUse).await;
+    layout.wait_until(|standing| standing != Standing::Resizing).await;
 }
 
 /// How long records that were sent may take to be acknowledged at the very end.

@@ -2,24 +2,29 @@
 
 use anyhow::{Context, anyhow};
 use postrider_domain::tier::Tiers;
-use postrider_kafka::{KafkaConfig, Topics, check_topics, create_topics, unused_partitions};
+use postrider_kafka::{KafkaConfig, Topics, check_topics, create_topics, topics_in_use, unused_partitions};
 
+use super::resize;
 use crate::{cli, config::Loaded, connections, failure::Failure};
 
 /// Runs one of the commands below `topics`.
 pub async fn run(command: &cli::Topics, loaded: &Loaded) -> Result<(), Failure> {
     let (topics, tiers) = (Topics::new(&loaded.config.kafka.topic_prefix), connections::tiers(&loaded.config));
-    let specs = topics.specs(&tiers);
-    if matches!(command, cli::Topics::List) {
-        for spec in &specs {
-            println!("{}", spec.name);
+    match command {
+        cli::Topics::List => {
+            for spec in topics.specs(&tiers) {
+                println!("{}", spec.name);
+            }
+            return Ok(());
         }
-        return Ok(());
+        cli::Topics::Resize(arguments) => return resize::run(arguments, loaded).await,
+        cli::Topics::Check | cli::Topics::Create => {}
     }
     let kafka = connections::kafka_config(loaded, "`postrider topics`")?;
     connections::reach_kafka(&kafka).await?;
+    let topics = topics_in_use(&kafka, &topics).await.map_err(anyhow::Error::from)?;
     if matches!(command, cli::Topics::Create) {
-        let created = create_topics(&kafka, &specs, connections::topic_settings(&loaded.config)).await;
+        let created = create_topics(&kafka, &topics.specs(&tiers), connections::topic_settings(&loaded.config)).await;
         for topic in created.map_err(anyhow::Error::from)? {
             println!("created {topic}");
         }

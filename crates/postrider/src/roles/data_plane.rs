@@ -1,14 +1,19 @@
 //! The roles that never need Postgres: matcher, dispatcher, retrier.
 
+use std::future::Future;
+
 use anyhow::{Error, anyhow};
 use postrider_domain::dedupe::DedupeLimits;
+use postrider_kafka::Shutdown;
 use postrider_pipeline::{
     directory::Directory,
     dispatcher::{Dispatcher, DispatcherConfig, DispatcherDeps},
     egress::{EgressClient, EgressConfig},
     matcher::{self, Matcher, MatcherConfig, MatcherDeps},
     replayer::{KafkaLogs, Replayer, ReplayerDeps},
+    resize::stand_by,
     retrier::{Retrier, RetrierDeps},
+    stage::StageError,
 };
 
 use super::Parts;
@@ -66,7 +71,7 @@ fn start_matcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle)
         sink: kafka.producer.clone(),
         readiness: parts.readiness.clone(),
     };
-    lifecycle.spawn("the matcher", Matcher::new(config, deps).run(parts.shutdown.clone()));
+    spawn("the matcher", parts, lifecycle, |shutdown| Matcher::new(config, deps).run(shutdown));
 }
 
 fn start_dispatcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
@@ -95,7 +100,7 @@ fn start_dispatcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecyc
         policy: parts.egress_policy(),
         readiness: parts.readiness.clone(),
     };
-    lifecycle.spawn("the dispatcher", Dispatcher::new(config, deps).run(parts.shutdown.clone()));
+    spawn("the dispatcher", parts, lifecycle, |shutdown| Dispatcher::new(config, deps).run(shutdown));
     Ok(())
 }
 
@@ -109,7 +114,7 @@ fn start_retrier(parts: &Parts, lifecycle: &mut Lifecycle) {
         sink: kafka.patient_producer.clone(),
         readiness: parts.readiness.clone(),
     };
-    lifecycle.spawn("the retrier", Retrier::new(deps).run(parts.shutdown.clone()));
+    spawn("the retrier", parts, lifecycle, |shutdown| Retrier::new(deps).run(shutdown));
 }
 
 fn start_replayer(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
@@ -125,8 +130,22 @@ fn start_replayer(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle
         sink: kafka.patient_producer.clone(),
         readiness: parts.readiness.clone(),
     };
-    lifecycle.spawn("the replayer", Replayer::new(deps).run(parts.shutdown.clone()));
+    spawn("the replayer", parts, lifecycle, |shutdown| Replayer::new(deps).run(shutdown));
     Ok(())
+}
+
+/// Starts a stage that is bound to the generation of topics in use.
+fn spawn<F>(
+    stage: &'static str,
+    parts: &Parts,
+    lifecycle: &mut Lifecycle,
+    run: impl FnOnce(Shutdown) -> F + Send + 'static,
+) where
+    F: Future<Output = Result<(), StageError>> + Send + 'static,
+{
+    let (layout, readiness) = (parts.kafka.layout.clone(), parts.readiness.clone());
+    let running = stand_by(stage, layout, readiness, parts.shutdown.clone(), parts.config.shutdown.drain, run);
+    lifecycle.spawn(stage, running);
 }
 
 /// The HTTP client of deliveries.

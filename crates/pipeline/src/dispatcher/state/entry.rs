@@ -16,7 +16,7 @@ const TENANT: &str = "pr-tenant";
 
 /// Where and how a journal's records are written.
 #[derive(Debug, Clone)]
-pub(super) struct Form {
+pub(crate) struct Form {
     pub codec: Codec,
     pub topic: Arc<str>,
     pub partition: i32,
@@ -30,7 +30,7 @@ impl Form {
     }
 
     /// A tombstone if there is nothing to remember.
-    pub(super) fn state(&self, state: &EndpointState) -> Outgoing {
+    pub(crate) fn state(&self, state: &EndpointState) -> Outgoing {
         let mut headers = Headers::new();
         headers.push(TERM, Bytes::from(state.term.to_string()));
         headers.push(TENANT, Bytes::copy_from_slice(state.tenant.as_str().as_bytes()));

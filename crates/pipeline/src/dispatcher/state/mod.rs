@@ -18,6 +18,9 @@ mod schedule;
 mod tests;
 
 pub(super) use budget::StateBudget;
+pub(crate) use entry::Form;
 pub(super) use journal::{Acknowledged, Journal};
-pub(super) use restore::{RestoreError, restore};
+pub use restore::RestoreError;
+pub(crate) use restore::inherit;
+pub(super) use restore::restore;
 pub(super) use schedule::Urgency;

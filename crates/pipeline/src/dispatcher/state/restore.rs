@@ -17,7 +17,7 @@ use super::{
 
 /// Why a partition's state can't be restored.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::dispatcher) enum RestoreError {
+pub enum RestoreError {
     /// What has to be written will never be written.
     #[error(transparent)]
     Produce(#[from] ProduceError),
@@ -48,9 +48,7 @@ pub(in crate::dispatcher) async fn restore<S: Sink>(
     owner: i64,
     budget: Arc<StateBudget>,
 ) -> Result<(Journal<S>, HashMap<EndpointId, EndpointState>), RestoreError> {
-    let form = Form { codec: layout.codec().clone(), topic: cursor.topic().clone(), partition };
-    let writer = Writer { sink, form, rejected: topics.rejected().into() };
-    let mut reading = Reading { cursor, writer, known: Known::default() };
+    let mut reading = Reading::begin(cursor, sink, layout, topics, partition);
     while reading.next().await? {}
     let mut term = reading.announce(owner).await?;
     while !reading.known.is_owner(term) {
@@ -66,6 +64,23 @@ pub(in crate::dispatcher) async fn restore<S: Sink>(
     Ok((Journal::new(cursor, writer, term, restored, budget), states))
 }
 
+/// What the owners of a partition that nobody owns any more remembered, for an owner in another generation: as
+/// [`restore`], but the partition is not taken over.
+pub(crate) async fn inherit<S: Sink>(
+    cursor: PartitionCursor,
+    sink: S,
+    layout: &Layout,
+    companion_start: Option<i64>,
+) -> Result<HashMap<EndpointId, EndpointState>, RestoreError> {
+    let partition = cursor.partition();
+    let mut reading = Reading::begin(cursor, sink, layout, layout.topics(), partition);
+    while reading.next().await? {}
+    Ok(reading.known.restore(FIRST_TERM, companion_start.unwrap_or(0)).states)
+}
+
+/// Of what is written before a partition has its first owner.
+const FIRST_TERM: i64 = 0;
+
 struct Reading<S> {
     cursor: PartitionCursor,
     writer: Writer<S>,
@@ -73,6 +88,12 @@ struct Reading<S> {
 }
 
 impl<S: Sink> Reading<S> {
+    fn begin(cursor: PartitionCursor, sink: S, layout: &Layout, topics: &Topics, partition: i32) -> Self {
+        let form = Form { codec: layout.codec().clone(), topic: cursor.topic().clone(), partition };
+        let writer = Writer { sink, form, rejected: topics.rejected().into() };
+        Self { cursor, writer, known: Known::default() }
+    }
+
     /// Takes note of what comes next. Answers false at the end of the partition.
     async fn next(&mut self) -> Result<bool, RestoreError> {
         match self.cursor.next().await {
