@@ -20,6 +20,7 @@ mod matching;
 mod ordering;
 mod publishing;
 mod replaying;
+mod resizing;
 mod retrying;
 mod speed;
 mod start;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let tests = [
         speed::tests(),
         replaying::tests(),
+        resizing::tests(),
         faults::tests(),
         ordering::tests(),
         holding::tests(),

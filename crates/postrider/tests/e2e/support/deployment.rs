@@ -272,6 +272,17 @@ impl Service {
         }
     }
 
+    /// Waits until its log says this, or its readiness does.
+    pub async fn says(&self, text: &str) {
+        let url = format!("{}/readyz", self.process.api_url());
+        eventually(READY_LIMIT, &format!("postrider to say '{text}'"), async || {
+            let logged = self.process.output().contains(text);
+            let readiness = async { reqwest::get(&url).await.ok()?.text().await.ok() };
+            (logged || readiness.await.is_some_and(|report| report.contains(text))).then_some(())
+        })
+        .await;
+    }
+
     /// Ends it in order.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate(STOP_LIMIT).await.unwrap()
