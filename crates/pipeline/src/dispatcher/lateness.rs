@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::Gauge;
 use tokio::time::Instant;
 
 /// How often it is looked at.
@@ -25,7 +26,7 @@ impl Lateness {
     /// Measures for as long as somebody may ask.
     pub(super) fn measured() -> Self {
         let this = Self::default();
-        tokio::spawn(measure(Arc::downgrade(&this.0)));
+        tokio::spawn(measure(Arc::downgrade(&this.0), metrics::gauge!("postrider_dispatcher_late_seconds")));
         this
     }
 
@@ -34,19 +35,22 @@ impl Lateness {
         u128::from(self.0.load(Ordering::Relaxed)) > LATE.as_micros()
     }
 
-    fn observe(micros: &AtomicU64, late: Duration) {
+    /// Answers the worst of the last few, fading.
+    fn observe(micros: &AtomicU64, late: Duration) -> Duration {
         let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        // The worst of the last few, fading.
-        micros.store(late.max(micros.load(Ordering::Relaxed) / 8 * 7), Ordering::Relaxed);
+        let worst = late.max(micros.load(Ordering::Relaxed) / 8 * 7);
+        micros.store(worst, Ordering::Relaxed);
+        Duration::from_micros(worst)
     }
 }
 
-async fn measure(micros: Weak<AtomicU64>) {
+async fn measure(micros: Weak<AtomicU64>, gauge: Gauge) {
     loop {
         let due = Instant::now() + INTERVAL;
         tokio::time::sleep_until(due).await;
         let Some(micros) = micros.upgrade() else { return };
-        Lateness::observe(&micros, due.elapsed());
+        let worst = Lateness::observe(&micros, due.elapsed());
+        gauge.set(worst.as_secs_f64());
     }
 }
 

@@ -1,5 +1,10 @@
-//! Waiting in the tiers: a wrong clock changes nothing.
+//! Waiting in the tiers: a wrong clock changes nothing, and little is fetched twice.
 
 mod clocks;
+mod pauses;
 
-pub use clocks::tests;
+use crate::support::Test;
+
+pub fn tests() -> Vec<Test> {
+    [clocks::tests(), pauses::tests()].into_iter().flatten().collect()
+}
