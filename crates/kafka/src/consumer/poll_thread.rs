@@ -18,7 +18,7 @@ use super::{
     stage::StageConfig,
     stream::PartitionStream,
 };
-use crate::{Record, Shutdown};
+use crate::{Record, Shutdown, window::Settled};
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(25);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(2);
@@ -27,6 +27,8 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long the last commit of a partition that is given up may take after its drain.
 const FINAL_COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it is remembered what was done of a partition that was given up. By then others have committed more.
+const REMEMBERED_FOR: Duration = Duration::from_mins(5);
 const GAUGES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What other threads ask the poll thread to do.
@@ -44,6 +46,8 @@ pub(super) struct PollThread {
     shutdown: Shutdown,
     new_partitions: mpsc::UnboundedSender<PartitionStream>,
     slots: HashMap<Arc<str>, HashMap<i32, Slot>>,
+    /// What was done of partitions when they were given up: they may come back before it could be committed.
+    given_up: HashMap<TopicPartition, (Instant, Settled)>,
     /// Assigned by the group, waiting for their positions.
     beginning: Vec<TopicPartition>,
     commands: (std::sync::mpsc::Sender<Command>, std::sync::mpsc::Receiver<Command>),
@@ -73,6 +77,7 @@ impl PollThread {
             shutdown,
             new_partitions,
             slots: HashMap::new(),
+            given_up: HashMap::new(),
             beginning: Vec::new(),
             commands: std::sync::mpsc::channel(),
             committing: Vec::new(),
@@ -203,11 +208,16 @@ impl PollThread {
             };
             self.beginning.swap_remove(waiting);
             let offset = start.offset();
+            let known = self.given_up.remove(&start.partition).filter(|(at, _)| now < *at + REMEMBERED_FOR);
+            let window = match known {
+                Some((_, known)) if self.config.positions.are_committed() => start.window.knowing(&known),
+                _ => start.window,
+            };
             let (topic, partition) = start.partition;
             list.add_partition_offset(&topic, partition, offset).expect("an offset of ours is valid");
             let topic: Arc<str> = topic.into();
             let (group, queue) = (&self.config.group, self.config.queue);
-            let (slot, stream) = Slot::new(group, topic.clone(), partition, start.window, queue, now);
+            let (slot, stream) = Slot::new(group, topic.clone(), partition, window, queue, now);
             self.slots.entry(topic).or_default().insert(partition, slot);
             // The stage may have ended: then the stream is dropped and nothing is read from it.
             let _ = self.new_partitions.send(stream);
@@ -285,6 +295,7 @@ impl PollThread {
                 let over = slot.drained(now) && (committed || slot.given_up(now, FINAL_COMMIT_TIMEOUT));
                 if over {
                     drained.add_partition(topic, *partition);
+                    self.given_up.insert((topic.to_string(), *partition), (now, slot.window.settled()));
                 }
                 !over
             });

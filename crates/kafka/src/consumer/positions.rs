@@ -20,6 +20,13 @@ pub enum Positions {
     External(Arc<dyn PositionSource>),
 }
 
+impl Positions {
+    /// Whether they are the group's committed offsets.
+    pub(super) fn are_committed(&self) -> bool {
+        matches!(self, Self::Committed)
+    }
+}
+
 /// Positions that are kept elsewhere than in Kafka.
 pub trait PositionSource: Send + Sync {
     /// The next offset to read of each of `partitions`; those without one are left out and start at the
@@ -116,7 +123,7 @@ fn start(
         tracing::warn!(%error, topic, partition, "ignored");
         Default::default()
     });
-    window::Start { offset, done, metadata, companion }
+    window::Start { offset, done, metadata, companion, is_ahead: false }
 }
 
 async fn external(source: &dyn PositionSource, partitions: &[TopicPartition]) -> Result<Vec<Start>, String> {

@@ -60,6 +60,7 @@ impl Slot {
     ) -> (Self, PartitionStream) {
         let (sender, records) = mpsc::channel(queue.records);
         let (metadata, companion_start) = (start.metadata.clone(), start.companion);
+        let stands = !start.is_ahead && companion_start.is_none();
         let start_offset = start.offset.unwrap_or(0);
         let window = SharedWindow::new(start);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -72,8 +73,8 @@ impl Slot {
             window: window.clone(),
             surplus: VecDeque::new(),
             paused: false,
-            // What was committed stands; a companion's offset is made young again.
-            committed: companion_start.is_none().then(|| window.changes()),
+            // What was committed stands, unless more is done; a companion's offset is made young again.
+            committed: stands.then(|| window.changes()),
             companion_sent: now,
             gauges: Gauges::new(group, &topic, partition),
             stopped: stopped.clone(),

@@ -7,7 +7,7 @@ mod offsets;
 mod shared;
 
 pub(crate) use age::PrefixAge;
-pub(crate) use shared::{Commit, SharedWindow, Start};
+pub(crate) use shared::{Commit, Settled, SharedWindow, Start};
 
 pub use metadata::CommitMetadata;
 pub use shared::SettleToken;

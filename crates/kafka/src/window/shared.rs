@@ -26,6 +26,31 @@ pub(crate) struct Start {
     pub metadata: CommitMetadata,
     /// The offset of the companion topic's partition.
     pub companion: Option<i64>,
+    /// Whether more is done than was committed.
+    pub is_ahead: bool,
+}
+
+/// What is done of a partition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settled {
+    prefix: Option<i64>,
+    done: Runs,
+}
+
+impl Start {
+    /// Where it starts when this process itself had the partition before, and knows what it could not commit any more.
+    pub(crate) fn knowing(mut self, known: &Settled) -> Self {
+        // Without a committed offset this may be another topic of the same name.
+        let (Some(from), Some(prefix)) = (self.offset, known.prefix) else { return self };
+        let before = self.done.clone();
+        for run in std::iter::once(from..prefix).chain(known.done.iter()) {
+            if run.end > from.max(run.start) {
+                self.done.insert(run.start.max(from)..run.end);
+            }
+        }
+        self.is_ahead = self.done != before;
+        self
+    }
 }
 
 /// One commit of a partition.
@@ -68,7 +93,7 @@ struct State {
 
 impl SharedWindow {
     pub(crate) fn new(start: Start) -> Arc<Self> {
-        let Start { offset, done, metadata, companion } = start;
+        let Start { offset, done, metadata, companion, is_ahead: _ } = start;
         let offsets = Offsets::starting(offset, done);
         let measured = (offsets.done().len_runs(), encoded(&offsets, usize::MAX).len());
         let (outstanding, closed, changes) = (0, false, 0);
@@ -128,6 +153,12 @@ impl SharedWindow {
 
     pub(crate) fn companion(&self) -> Option<i64> {
         self.0.lock().companion
+    }
+
+    /// What is done by now.
+    pub(crate) fn settled(&self) -> Settled {
+        let state = self.0.lock();
+        Settled { prefix: state.offsets.prefix(), done: state.offsets.done().clone() }
     }
 
     /// The offset to commit. None before anything is known.

@@ -18,7 +18,7 @@ fn restarted(window: &SharedWindow) -> Arc<SharedWindow> {
     let Some((offset, text)) = commit.own else { return SharedWindow::new(Start::default()) };
     assert!(text.len() <= MAX_METADATA_BYTES);
     let (metadata, done) = CommitMetadata::parse(&text, offset).unwrap();
-    SharedWindow::new(Start { offset: Some(offset), done, metadata, companion: commit.companion })
+    SharedWindow::new(Start { offset: Some(offset), done, metadata, companion: commit.companion, is_ahead: false })
 }
 
 #[test]
@@ -49,6 +49,37 @@ fn a_dropped_token_holds_the_prefix_and_a_closed_window_ignores_late_settlement(
     late.settle();
     assert_eq!((window.changes(), window.outstanding()), (changes, 0));
     assert!(restarted(&window).track(2).token.is_some());
+}
+
+#[test]
+fn what_was_done_and_could_not_be_committed_is_not_repeated_when_a_partition_comes_back() {
+    let window = SharedWindow::new(Start { offset: Some(10), ..Start::default() });
+    let mut tokens: Vec<_> = (10..20).map(|offset| Some(token(&window, offset))).collect();
+    for done in [0, 1, 5] {
+        tokens[done].take().unwrap().settle();
+    }
+    let known = window.settled();
+    let start = |offset, done: &[i64]| {
+        let mut runs = Runs::new();
+        for offset in done {
+            runs.insert(*offset..offset + 1);
+        }
+        Start { offset, done: runs, ..Start::default() }.knowing(&known)
+    };
+    let open = |start: Start| -> Vec<i64> {
+        let first = start.offset.unwrap_or(10);
+        let window = SharedWindow::new(start);
+        (first..20).filter(|offset| window.track(*offset).token.is_some()).collect()
+    };
+    let start_where_it_was = start(Some(10), &[]);
+    assert!(start_where_it_was.is_ahead);
+    assert_eq!(SharedWindow::new(start_where_it_was.clone()).prefix(), Some(12));
+    assert_eq!(open(start_where_it_was), [12, 13, 14, 16, 17, 18, 19]);
+    assert_eq!(open(start(Some(10), &[13])), [12, 14, 16, 17, 18, 19], "another owner did more");
+    assert_eq!(open(start(Some(14), &[])), [14, 16, 17, 18, 19], "another owner is ahead");
+    assert_eq!(open(start(Some(16), &[])), [16, 17, 18, 19]);
+    assert!(!start(Some(16), &[]).is_ahead);
+    assert_eq!(open(start(None, &[])), (10..20).collect::<Vec<_>>(), "it may be a new topic");
 }
 
 #[test]
