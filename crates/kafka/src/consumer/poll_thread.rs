@@ -111,17 +111,14 @@ impl PollThread {
             self.finish_drains(now);
             self.commit_if_due(now);
             self.update_gauges_if_due(now);
-            self.busy = !self.committing.is_empty() || self.all_slots().any(Slot::is_busy);
+            let slots = self.slots.values_mut().flat_map(HashMap::values_mut);
+            self.busy = slots.fold(!self.committing.is_empty(), |busy, slot| slot.is_busy(now) || busy);
             if self.stopping && self.slots.is_empty() {
                 break;
             }
         }
         // Leaves the group. Nothing is assigned to a stage any more.
         self.consumer.context().close();
-    }
-
-    fn all_slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.values().flat_map(HashMap::values)
     }
 
     fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {

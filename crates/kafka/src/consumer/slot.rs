@@ -26,6 +26,9 @@ use crate::{
 /// group does not subscribe to.
 const COMPANION_INTERVAL: Duration = Duration::from_hours(12);
 
+/// How long after something happened to a partition more is expected.
+const ACTIVE_FOR: Duration = Duration::from_millis(200);
+
 /// One assigned partition.
 pub(super) struct Slot {
     sender: mpsc::Sender<Inbound>,
@@ -39,6 +42,10 @@ pub(super) struct Slot {
     committed: Option<u64>,
     /// When the companion's offset was last sent in a commit.
     companion_sent: Instant,
+    /// What was settled, what was read, and the room in the channel when that last changed, and until when more is
+    /// expected.
+    seen: (u64, Option<i64>, usize),
+    active_until: Instant,
     gauges: Gauges,
     stopped: CancellationToken,
     aborted: CancellationToken,
@@ -76,6 +83,8 @@ impl Slot {
             // What was committed stands, unless more is done; a companion's offset is made young again.
             committed: stands.then(|| window.changes()),
             companion_sent: now,
+            seen: (0, None, 0),
+            active_until: now,
             gauges: Gauges::new(group, &topic, partition),
             stopped: stopped.clone(),
             aborted: aborted.clone(),
@@ -132,9 +141,15 @@ impl Slot {
             && self.window.fits_amply()
     }
 
-    /// Whether something is unsettled or waits, so that there will soon be something to do.
-    pub(super) fn is_busy(&self) -> bool {
-        self.paused || self.drain_until.is_some() || self.window.span() > 0
+    /// Whether there will soon be something to do: something was just settled or taken, or has to be committed. What only
+    /// waits, and may do so for hours, is no reason to look often.
+    pub(super) fn is_busy(&mut self, now: Instant) -> bool {
+        let seen = (self.window.changes(), self.window.next(), self.sender.capacity());
+        if self.seen != seen {
+            self.seen = seen;
+            self.active_until = now + ACTIVE_FOR;
+        }
+        now < self.active_until || self.drain_until.is_some() || self.is_dirty(now)
     }
 
     /// Whether there is something to commit.

@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, event, long_tests, tests};
 
 pub fn tests() -> Vec<Test> {
-    let quick = tests![an_endpoint_that_answers_500_fills_its_dead_letter_queue];
-    let long = long_tests![
+    let quick = tests![
+        an_endpoint_that_answers_500_fills_its_dead_letter_queue,
         an_outage_of_ten_seconds_dead_letters_nothing,
         without_the_gate_an_outage_fills_the_dead_letter_queue,
-        an_outage_of_a_minute_dead_letters_nothing,
     ];
+    let long = long_tests![an_outage_of_a_minute_dead_letters_nothing];
     quick.into_iter().chain(long).collect()
 }
 

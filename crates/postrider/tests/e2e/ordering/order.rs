@@ -5,10 +5,12 @@ use std::time::Duration;
 use postrider_testkit::{Behaviour, Received, Receiver, disorders};
 use serde_json::{Value, json};
 
-use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, long_tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Ledger, Stream, Tenant, Test, long_tests, tests};
 
 pub fn tests() -> Vec<Test> {
-    long_tests![the_order_of_a_key_survives_failures_a_restart_and_a_kill, the_order_of_a_hundred_keys_is_never_broken,]
+    let quick = tests![the_order_of_a_key_survives_failures_a_restart_and_a_kill];
+    let long = long_tests![the_order_of_a_hundred_keys_is_never_broken];
+    quick.into_iter().chain(long).collect()
 }
 
 /// Of a hundred requests, so many fail.
