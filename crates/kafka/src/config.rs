@@ -186,7 +186,7 @@ impl KafkaConfig {
                 },
             )
             // A partition that is taken up waits for the fetch that others are in.
-            .set("fetch.wait.max.ms", if self.embedded { "10" } else { "50" })
+            .set("fetch.wait.max.ms", if self.embedded { "10" } else { "100" })
             .set("enable.partition.eof", "true");
         self.with_properties(config)
     }

@@ -21,6 +21,7 @@ mod producer;
 mod record;
 mod records;
 mod rejected;
+mod reported;
 mod table_reader;
 mod topics;
 mod transaction;

@@ -6,11 +6,14 @@ use postrider_domain::Timestamp;
 use rdkafka::{
     Timestamp as KafkaTimestamp,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{FutureProducer, FutureRecord, Producer as _},
+    producer::Producer as _,
 };
 use tokio::{sync::Semaphore, task::coop::unconstrained, time::Instant};
 
-use crate::{BrokerClock, KafkaConfig, Outgoing, client_log::LogContext};
+use crate::{
+    BrokerClock, KafkaConfig, Outgoing,
+    reported::{Delivered, ReportedProducer},
+};
 
 /// Records that may be sent and not yet acknowledged, per producer; further sends wait.
 const MAX_UNACKNOWLEDGED_RECORDS: usize = 10_000;
@@ -23,7 +26,7 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 /// Writes records with `acks=all`. Clones share one client.
 #[derive(Clone)]
 pub struct Producer {
-    client: FutureProducer<LogContext>,
+    client: ReportedProducer,
     clock: BrokerClock,
     unacknowledged: Arc<Semaphore>,
 }
@@ -80,8 +83,7 @@ impl Producer {
     }
 
     fn lingering(kafka: &KafkaConfig, clock: BrokerClock, linger: Duration) -> Result<Self, String> {
-        let config = kafka.producer(linger);
-        let client = config.create_with_context(LogContext).map_err(|error| format!("kafka.properties: {error}"))?;
+        let client = ReportedProducer::new(&kafka.producer(linger))?;
         Ok(Self { client, clock, unacknowledged: Arc::new(Semaphore::new(MAX_UNACKNOWLEDGED_RECORDS)) })
     }
 
@@ -92,13 +94,13 @@ impl Producer {
         let _permit = unconstrained(self.unacknowledged.acquire()).await.expect("the semaphore is never closed");
         loop {
             let sent = Instant::now();
-            let error = match self.client.send_result(to_kafka(record)) {
-                Ok(acknowledgement) => match acknowledgement.await {
-                    Ok(Ok(delivered)) => return Ok(self.acknowledged(sent, &delivered)),
-                    Ok(Err((error, _))) => error,
+            let error = match self.client.send(record) {
+                Ok(report) => match report.await {
+                    Ok(Ok(delivered)) => return Ok(self.acknowledged(sent, delivered)),
+                    Ok(Err(error)) => error,
                     Err(_) => KafkaError::Canceled,
                 },
-                Err((error, _)) => error,
+                Err(error) => error,
             };
             let pause = match classify(&error) {
                 Verdict::QueueFull => QUEUE_FULL_PAUSE,
@@ -118,7 +120,7 @@ impl Producer {
         }
     }
 
-    fn acknowledged(&self, sent: Instant, delivered: &rdkafka::producer::future_producer::Delivery) -> Ack {
+    fn acknowledged(&self, sent: Instant, delivered: Delivered) -> Ack {
         let timestamp = match delivered.timestamp {
             KafkaTimestamp::LogAppendTime(millis) => {
                 let appended = Timestamp::from_millis(millis);
@@ -139,7 +141,7 @@ impl Producer {
     /// Waits for what is in flight, at most `patience`.
     pub async fn flush(&self, patience: Duration) {
         let client = self.client.clone();
-        let flushed = tokio::task::spawn_blocking(move || client.flush(patience)).await;
+        let flushed = tokio::task::spawn_blocking(move || client.client().flush(patience)).await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "records were still unacknowledged when the producer was closed");
         }
@@ -162,18 +164,6 @@ impl Sink for Producer {
 
     fn clock(&self) -> BrokerClock {
         self.clock.clone()
-    }
-}
-
-/// A record as the client takes it.
-pub(crate) fn to_kafka(record: &Outgoing) -> FutureRecord<'_, [u8], [u8]> {
-    FutureRecord {
-        topic: &record.topic,
-        partition: record.partition,
-        payload: record.value.as_deref(),
-        key: Some(&*record.key),
-        timestamp: None,
-        headers: Some(record.headers.to_kafka()),
     }
 }
 

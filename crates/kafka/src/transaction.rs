@@ -1,13 +1,13 @@
 //! A transactional producer: all records of a batch or none, and only from its newest instance.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{FutureProducer, Producer as _},
+    producer::Producer as _,
 };
 
-use crate::{KafkaConfig, Outgoing, client_log::LogContext, producer::to_kafka};
+use crate::{KafkaConfig, Outgoing, reported::ReportedProducer};
 
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ pub enum TransactionError {
 
 /// Publishes batches atomically under one transactional id.
 #[derive(Clone)]
-pub struct TransactionalProducer(Arc<FutureProducer<LogContext>>);
+pub struct TransactionalProducer(ReportedProducer);
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,10 +36,10 @@ impl TransactionalProducer {
     /// Takes over `transactional_id`: from here on every older instance is fenced.
     pub async fn init(kafka: &KafkaConfig, transactional_id: &str) -> Result<Self, TransactionError> {
         let config = kafka.transactional_producer(transactional_id);
+        let producer = ReportedProducer::new(&config).map_err(TransactionError::Fenced)?;
         blocking(move || {
-            let producer: FutureProducer<LogContext> = config.create_with_context(LogContext)?;
-            producer.init_transactions(OPERATION_TIMEOUT)?;
-            Ok(Self(Arc::new(producer)))
+            producer.client().init_transactions(OPERATION_TIMEOUT)?;
+            Ok(Self(producer))
         })
         .await
     }
@@ -47,17 +47,17 @@ impl TransactionalProducer {
     /// Publishes all of `records` in one transaction, or none of them.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), TransactionError> {
         let producer = self.0.clone();
-        blocking(move || producer.begin_transaction()).await?;
+        blocking(move || producer.client().begin_transaction()).await?;
         let written = self.write(&records).await;
         let producer = self.0.clone();
         let committed = match written {
-            Ok(()) => blocking(move || producer.commit_transaction(OPERATION_TIMEOUT)).await,
+            Ok(()) => blocking(move || producer.client().commit_transaction(OPERATION_TIMEOUT)).await,
             Err(error) => Err(error),
         };
         match committed {
             Err(TransactionError::Aborted(reason)) => {
                 let producer = self.0.clone();
-                blocking(move || producer.abort_transaction(OPERATION_TIMEOUT)).await?;
+                blocking(move || producer.client().abort_transaction(OPERATION_TIMEOUT)).await?;
                 Err(TransactionError::Aborted(reason))
             }
             other => other,
@@ -67,12 +67,11 @@ impl TransactionalProducer {
     async fn write(&self, records: &[Outgoing]) -> Result<(), TransactionError> {
         let mut acknowledgements = Vec::with_capacity(records.len());
         for record in records {
-            let queued = self.0.send_result(to_kafka(record));
-            acknowledgements.push(queued.map_err(|(error, _)| classify(&error))?);
+            acknowledgements.push(self.0.send(record).map_err(|error| classify(&error))?);
         }
         for acknowledgement in acknowledgements {
             let delivered = acknowledgement.await.map_err(|_| TransactionError::Fenced("it was closed".to_owned()))?;
-            delivered.map_err(|(error, _)| classify(&error))?;
+            delivered.map_err(|error| classify(&error))?;
         }
         Ok(())
     }
