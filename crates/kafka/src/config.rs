@@ -18,7 +18,7 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// How often a consumer tells how much it has received.
-const STATISTICS_INTERVAL_MS: u32 = 5_000;
+const STATISTICS_INTERVAL_MS: u32 = 15_000;
 
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl KafkaConfig {
                 },
             )
             // A partition that is taken up waits for the fetch that others are in.
-            .set("fetch.wait.max.ms", if self.embedded { "10" } else { "100" })
+            .set("fetch.wait.max.ms", if self.embedded { "10" } else { "200" })
             .set("enable.partition.eof", "true");
         self.with_properties(config)
     }

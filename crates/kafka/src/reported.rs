@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::{Outgoing, client_log};
 
 /// How late the thread notices that nobody writes any more. Reports wake it.
-const POLL: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_secs(5);
 
 /// A record that the brokers have.
 #[derive(Debug, Clone, Copy)]

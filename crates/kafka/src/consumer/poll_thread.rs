@@ -22,8 +22,11 @@ use crate::{Record, Shutdown, window::Settled};
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(25);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(2);
-/// How long a poll may wait while nothing is in flight: also how late a command or a stop is noticed.
-const IDLE_POLL: Duration = Duration::from_millis(50);
+/// How long a poll may wait while nothing is in flight: how late a stop is noticed. A record ends it at once.
+const IDLE_POLL: Duration = Duration::from_millis(200);
+/// The same while something is in flight that does not move: how late it is noticed that it does.
+const QUIET_POLL: Duration = Duration::from_millis(50);
+/// The same while something moves.
 const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long the last commit of a partition that is given up may take after its drain.
 const FINAL_COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -55,8 +58,8 @@ pub(super) struct PollThread {
     committing: Vec<TopicPartition>,
     next_commit: Instant,
     next_gauges: Instant,
-    /// Whether something will soon have to be done that is not a record.
-    busy: bool,
+    /// How long the next poll may wait.
+    patience: Duration,
     /// Whether it is being looked up which position is out of range.
     looking_up_ends: bool,
     stopping: bool,
@@ -83,7 +86,7 @@ impl PollThread {
             committing: Vec::new(),
             next_commit: Instant::now(),
             next_gauges: Instant::now(),
-            busy: false,
+            patience: QUIET_POLL,
             looking_up_ends: false,
             stopping: false,
         }
@@ -94,7 +97,7 @@ impl PollThread {
         let mut next_housekeeping = Instant::now();
         loop {
             let consumer = self.consumer.clone();
-            match consumer.poll(if self.busy { BUSY_POLL } else { IDLE_POLL }) {
+            match consumer.poll(self.patience) {
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(error)) => self.on_error(&error, runtime),
                 None => next_housekeeping = Instant::now(),
@@ -111,14 +114,27 @@ impl PollThread {
             self.finish_drains(now);
             self.commit_if_due(now);
             self.update_gauges_if_due(now);
-            let slots = self.slots.values_mut().flat_map(HashMap::values_mut);
-            self.busy = slots.fold(!self.committing.is_empty(), |busy, slot| slot.is_busy(now) || busy);
+            self.patience = self.patience_from(now);
             if self.stopping && self.slots.is_empty() {
                 break;
             }
         }
         // Leaves the group. Nothing is assigned to a stage any more.
         self.consumer.context().close();
+    }
+
+    fn patience_from(&mut self, now: Instant) -> Duration {
+        let (mut busy, mut in_flight) =
+            (!self.committing.is_empty(), !self.beginning.is_empty() || self.looking_up_ends);
+        for slot in self.slots.values_mut().flat_map(HashMap::values_mut) {
+            busy |= slot.is_busy(now);
+            in_flight |= slot.is_in_flight();
+        }
+        match (busy, in_flight) {
+            (true, _) => BUSY_POLL,
+            (false, true) => QUIET_POLL,
+            (false, false) => IDLE_POLL,
+        }
     }
 
     fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {
@@ -130,7 +146,7 @@ impl PollThread {
         if !partitions.contains_key(&message.partition()) {
             return;
         }
-        self.busy = true;
+        self.patience = BUSY_POLL;
         let record = Record::detach(message, topic.clone());
         let Some(slot) = self.slot_mut(message.topic(), message.partition()) else { return };
         if slot.drain_until.is_some() || slot.take(record) || slot.paused {

@@ -152,6 +152,11 @@ impl Slot {
         now < self.active_until || self.drain_until.is_some() || self.is_dirty(now)
     }
 
+    /// Whether something was read and is neither settled nor dropped, or waits to be read.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.paused || self.window.outstanding() > 0
+    }
+
     /// Whether there is something to commit.
     pub(super) fn is_dirty(&self, now: Instant) -> bool {
         let old = now >= self.companion_sent + COMPANION_INTERVAL && self.window.companion().is_some();

@@ -26,7 +26,7 @@ use super::{
 use crate::Record;
 
 /// How late a command is noticed while something is fetched.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(25);
 /// How late the client's own messages are noticed while nothing is.
 const IDLE: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

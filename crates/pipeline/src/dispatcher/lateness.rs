@@ -12,7 +12,7 @@ use metrics::Gauge;
 use tokio::time::Instant;
 
 /// How often it is looked at.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(50);
 /// A timer that is so late was not late by itself: work stands in line.
 const LATE: Duration = Duration::from_millis(8);
 
@@ -38,7 +38,7 @@ impl Lateness {
     /// Answers the worst of the last few, fading.
     fn observe(micros: &AtomicU64, late: Duration) -> Duration {
         let late = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        let worst = late.max(micros.load(Ordering::Relaxed) / 8 * 7);
+        let worst = late.max(micros.load(Ordering::Relaxed) / 4 * 3);
         micros.store(worst, Ordering::Relaxed);
         Duration::from_micros(worst)
     }
