@@ -123,8 +123,8 @@ impl KafkaConfig {
             FetchSize::Large | FetchSize::Batches => {
                 config
                     .set("queued.min.messages", "200")
-                    .set("queued.max.messages.kbytes", "512")
-                    .set("fetch.message.max.bytes", "262144");
+                    .set("queued.max.messages.kbytes", "256")
+                    .set("fetch.message.max.bytes", "131072");
             }
             FetchSize::Small => {
                 config

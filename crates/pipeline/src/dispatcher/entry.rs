@@ -144,9 +144,9 @@ impl Entry {
     }
 
     /// How many were read before they could be sent although it takes some.
-    pub(super) fn read_ahead(&self, now: Instant) -> usize {
+    pub(super) fn read_ahead(&self, is_late: bool, now: Instant) -> usize {
         match &self.queue {
-            Queue::Unordered(lane) => lane.read_ahead(now),
+            Queue::Unordered(lane) => lane.read_ahead(is_late, now),
             Queue::Ordered(_) => 0, // its bound is its own, and what is past it is held in order
         }
     }

@@ -9,6 +9,8 @@ const MOVES_WITHIN: Duration = Duration::from_millis(250);
 /// How long a full lane that moves may keep its partition waiting.
 const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
+/// An endpoint whose lane makes a delivery wait for so long gets more than it takes.
+const KEEPS_UP_WITHIN: Duration = Duration::from_millis(500);
 /// How many of one lane count as read ahead. What more there is of one endpoint is its own affair: its neighbours do not
 /// wait for it.
 const COUNTED_AHEAD: usize = 64;
@@ -86,9 +88,12 @@ impl<T> Lane<T> {
     }
 
     /// How many deliveries have been read before they could be sent although their endpoint takes some: more are not
-    /// needed yet. What waits for an endpoint that takes none is put aside, not waited for.
-    pub fn read_ahead(&self, now: Instant) -> usize {
-        if self.moves(now) { self.fresh.len().min(COUNTED_AHEAD) } else { 0 }
+    /// needed yet. What waits for an endpoint that takes none is put aside, not waited for; nor is an endpoint waited
+    /// for that takes less than comes for it, unless the process is late and all lanes look so.
+    pub fn read_ahead(&self, is_late: bool, now: Instant) -> usize {
+        let Some((came, _)) = self.fresh.front() else { return 0 };
+        let keeps_up = is_late || now.duration_since(*came) < KEEPS_UP_WITHIN;
+        if keeps_up && self.moves(now) { self.fresh.len().min(COUNTED_AHEAD) } else { 0 }
     }
 
     /// Lets a new delivery wait.
@@ -204,10 +209,13 @@ mod tests {
     fn only_some_of_a_lane_that_moves_counts_as_read_ahead() {
         let now = Instant::now();
         let mut lane = filled(now);
-        assert_eq!(lane.read_ahead(now), 3);
-        assert_eq!(lane.read_ahead(now + Duration::from_millis(251)), 0);
+        assert_eq!(lane.read_ahead(false, now), 3);
+        assert_eq!(lane.read_ahead(false, now + Duration::from_millis(251)), 0, "it stands still");
         (0..1_000).for_each(|item| lane.push(item, &LIMITS, now));
-        assert_eq!(lane.read_ahead(now), COUNTED_AHEAD);
+        assert_eq!(lane.read_ahead(false, now), COUNTED_AHEAD);
+        let later = now + Duration::from_millis(600);
+        lane.pop(&LIMITS, later);
+        assert_eq!([false, true].map(|late| lane.read_ahead(late, later)), [0, COUNTED_AHEAD]);
     }
 
     proptest! {

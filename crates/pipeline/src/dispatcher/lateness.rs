@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// A timer that is so late was not late by itself: work stands in line.
-const LATE: Duration = Duration::from_millis(8);
+const LATE: Duration = Duration::from_millis(5);
 
 /// How late timers are. Clones share it.
 ///

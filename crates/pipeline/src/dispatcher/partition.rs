@@ -176,7 +176,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             gated: HashSet::new(),
             attempts: 0,
             to_hold_bytes: 0,
-            read_ahead: ReadAhead::default(),
+            read_ahead: ReadAhead::new(now),
             stopping: false,
             next_recheck: now,
             next_idle_check: now + IDLE_INTERVAL,
@@ -277,10 +277,9 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn count_read_ahead(&mut self) {
-        let now = Instant::now();
-        let ahead =
-            self.shared.lateness.is_late().then(|| self.entries.values().map(|entry| entry.read_ahead(now)).sum());
-        self.read_ahead.counted(ahead);
+        let (now, is_late) = (Instant::now(), self.shared.lateness.is_late());
+        let ahead = self.entries.values().map(|entry| entry.read_ahead(is_late, now)).sum();
+        self.read_ahead.counted(ahead, is_late, now);
     }
 
     /// Whether nothing may be begun any more.
@@ -305,7 +304,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             Done::Answered(answered) => {
                 self.attempts = self.attempts.saturating_sub(1);
                 self.on_answered(*answered);
-                if self.read_ahead.changed() {
+                if self.read_ahead.answered() {
                     self.count_read_ahead();
                 }
             }
@@ -322,7 +321,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     }
 
     fn take(&mut self, inbound: Inbound) {
-        if self.read_ahead.changed() {
+        if self.read_ahead.read() {
             self.count_read_ahead();
         }
         match decode(&inbound.record, &self.shared.codec) {

@@ -1,35 +1,63 @@
 //! How much of a partition is read before it can be sent.
 
-/// Deliveries that a process which is late reads before they can be sent to endpoints that take some. What it is too
-/// slow for itself stays where it is.
-const MAX_READ_AHEAD: usize = 128;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Deliveries that may always be read before they can be sent to endpoints that take some.
+const MIN_READ_AHEAD: usize = 128;
+/// How much work may be read ahead, as long as the partition's attempts took of late.
+const MAX_WORK: Duration = Duration::from_millis(250);
+/// How long attempts are counted before it is known how many there are a second.
+const WINDOW: Duration = Duration::from_millis(250);
 /// How many deliveries may be read or answered before what was read ahead is counted anew.
 const COUNT_EVERY: u32 = 64;
 
-/// Whether enough was read ahead, as far as it was counted.
-#[derive(Debug, Default)]
+/// Whether enough was read ahead, as far as it was counted. What the process is too slow for stays where it is.
+#[derive(Debug)]
 pub(super) struct ReadAhead {
     is_enough: bool,
     /// Deliveries that were read or answered since.
     changes: u32,
+    /// Attempts that were answered in this window, and when it began.
+    answered: u32,
+    since: Instant,
+    /// What is worked off in [`MAX_WORK`].
+    work: usize,
 }
 
 impl ReadAhead {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { is_enough: false, changes: 0, answered: 0, since: now, work: 0 }
+    }
+
     /// Whether nothing more needs to be read for now.
     pub(super) fn is_enough(&self) -> bool {
         self.is_enough
     }
 
-    /// A delivery was read or answered. Whether it is time to count.
-    pub(super) fn changed(&mut self) -> bool {
+    /// A delivery was read. Whether it is time to count.
+    pub(super) fn read(&mut self) -> bool {
         self.changes += 1;
         self.changes >= COUNT_EVERY
     }
 
-    /// What waits although its endpoints take some was counted, `ahead`, if the process is late; else it waits for its
-    /// endpoints, which is their own affair.
-    pub(super) fn counted(&mut self, ahead: Option<usize>) {
-        *self = Self { is_enough: ahead.is_some_and(|ahead| ahead >= MAX_READ_AHEAD), changes: 0 };
+    /// An attempt was answered. Whether it is time to count.
+    pub(super) fn answered(&mut self) -> bool {
+        self.answered += 1;
+        self.read()
+    }
+
+    /// So many deliveries wait although their endpoints take some.
+    pub(super) fn counted(&mut self, ahead: usize, is_late: bool, now: Instant) {
+        let elapsed = now.duration_since(self.since);
+        if elapsed >= WINDOW {
+            let work = u128::from(self.answered) * MAX_WORK.as_micros() / elapsed.as_micros().max(1);
+            self.work = usize::try_from(work).unwrap_or(usize::MAX);
+            (self.answered, self.since) = (0, now);
+        }
+        let most = if is_late { MIN_READ_AHEAD } else { self.work.max(MIN_READ_AHEAD) };
+        (self.is_enough, self.changes) = (ahead >= most, 0);
     }
 }
 
@@ -38,12 +66,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_process_that_is_late_has_read_enough() {
-        let mut ahead = ReadAhead::default();
-        assert_eq!((0..COUNT_EVERY).filter(|_| ahead.changed()).count(), 1);
-        for (counted, is_enough) in [(Some(MAX_READ_AHEAD), true), (Some(MAX_READ_AHEAD - 1), false), (None, false)] {
-            ahead.counted(counted);
-            assert_eq!((ahead.is_enough(), ahead.changed()), (is_enough, false));
-        }
+    fn a_quarter_of_a_second_of_work_is_read_ahead_and_less_by_a_process_that_is_late() {
+        let mut now = Instant::now();
+        let mut ahead = ReadAhead::new(now);
+        assert_eq!((0..COUNT_EVERY).filter(|_| ahead.read()).count(), 1);
+        let mut is_enough = |ahead: &mut ReadAhead, counted, is_late, now| {
+            ahead.counted(counted, is_late, now);
+            ahead.is_enough()
+        };
+        assert!(is_enough(&mut ahead, MIN_READ_AHEAD, false, now), "nothing was answered yet");
+        assert!(!is_enough(&mut ahead, MIN_READ_AHEAD - 1, true, now));
+        (0..1_000).for_each(|_| drop(ahead.answered()));
+        now += Duration::from_millis(500);
+        assert!(!is_enough(&mut ahead, 499, false, now), "2,000 a second");
+        assert!(is_enough(&mut ahead, 500, false, now));
+        assert!(is_enough(&mut ahead, MIN_READ_AHEAD, true, now));
     }
 }
