@@ -116,7 +116,7 @@ async fn a_kill_while_paused_loses_nothing(context: Context) {
     const MAX_REPEATED: usize = 2 * 2 * PER_SECOND as usize / 5;
     let mut deployment = Deployment::start(&context, "pause-kill").await;
     let (tenant, receiver) = (deployment.tenant().await, deployment.receiver().await);
-    let settings = json!({"rate_limit": {"per_second": PER_SECOND}});
+    let settings = json!({"rate_limit": {"per_second": PER_SECOND, "burst": 10}});
     let paused = Paused::create_with(&deployment, &tenant, &receiver, settings).await;
     let stream = Stream::start(&deployment, &tenant, PER_SECOND);
     // Some are held, some still come: the kill is amid the appends.
