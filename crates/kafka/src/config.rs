@@ -66,6 +66,17 @@ pub struct ConnectError {
 }
 
 impl KafkaConfig {
+    /// How to reach the in-process broker of `postrider dev`, which listens at `bootstrap_servers`.
+    pub fn embedded(bootstrap_servers: &str, client_id: &str) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            properties: BTreeMap::new(),
+            client_id: client_id.to_owned(),
+            instance_id: None,
+            embedded: true,
+        }
+    }
+
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config

@@ -65,14 +65,14 @@ pub async fn reject(
         "a record was rejected"
     );
     let whole = describe(topic, record, reason, message);
-    let coordinates = Record { value: None, headers: Headers::new(), ..record.clone() };
-    let without_headers = describe(topic, &coordinates, reason, message);
     for smaller in [whole.clone(), Outgoing { value: None, ..whole }] {
         match sink.send(smaller).await {
             Err(ProduceError::TooLarge { .. }) => {}
             other => return other.map(drop),
         }
     }
+    let coordinates = Record { value: None, headers: Headers::new(), ..record.clone() };
+    let without_headers = describe(topic, &coordinates, reason, message);
     sink.send(Outgoing { value: None, ..without_headers }).await.map(drop)
 }
 

@@ -1,7 +1,7 @@
 //! Directory, matcher and retrier together, on the in-process broker.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_domain::{
@@ -38,13 +38,7 @@ impl Deployment {
         let mut names: Vec<_> = specs.into_iter().map(|spec| (spec.name, partitions(spec.single_partition))).collect();
         names.push(("orders".to_owned(), 1));
         let broker = MockBroker::start(names).unwrap();
-        let kafka = KafkaConfig {
-            bootstrap_servers: broker.bootstrap_servers().to_owned(),
-            properties: BTreeMap::new(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
         let shutdown = Shutdown::new();
         let layout = Layout::open(&kafka, &topics, &tiers, None, &producer, &shutdown).await.unwrap();

@@ -73,13 +73,7 @@ impl Fixture {
 /// A projector into the database of `pool`.
 fn shared(pool: PgPool, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
     // Nothing is produced in these tests: nothing need listen there.
-    let kafka = KafkaConfig {
-        bootstrap_servers: "127.0.0.1:1".to_owned(),
-        properties: std::collections::BTreeMap::default(),
-        client_id: "test".to_owned(),
-        instance_id: None,
-        embedded: true,
-    };
+    let kafka = KafkaConfig::embedded("127.0.0.1:1", "test");
     let health = Health::new(readiness.register("projector"));
     health.started();
     Arc::new(Shared {

@@ -34,13 +34,7 @@ impl Fixture {
         migrate(&pool).await.unwrap();
         let topic = Topics::new("postrider").config();
         let broker = MockBroker::start(vec![(topic.clone(), 1)]).unwrap();
-        let kafka = KafkaConfig {
-            bootstrap_servers: broker.bootstrap_servers().to_owned(),
-            properties: std::collections::BTreeMap::default(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let reader = TableReader::start(&kafka, &topic).unwrap();
         let (codec, readiness) = (Codec::new(), Readiness::new());
         Self { _server: server, _broker: broker, pool, kafka, codec, readiness, reader }

@@ -1,6 +1,6 @@
 //! Group members on the in-process broker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use postrider_domain::DirectoryVersion;
 use tokio::time::timeout;
@@ -28,13 +28,7 @@ struct Member {
 impl Here {
     fn start() -> Self {
         let broker = MockBroker::start(vec![(TOPIC.to_owned(), 1), (COMPANION.to_owned(), 1)]).unwrap();
-        let kafka = KafkaConfig {
-            bootstrap_servers: broker.bootstrap_servers().to_owned(),
-            properties: BTreeMap::new(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
         Self { _broker: broker, kafka, producer }
     }

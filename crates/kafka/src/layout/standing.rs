@@ -78,7 +78,6 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::{
@@ -92,13 +91,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_knows_all_that_was_written_before() {
         let broker = MockBroker::start(vec![(TOPIC.to_owned(), 1)]).unwrap();
-        let kafka = KafkaConfig {
-            bootstrap_servers: broker.bootstrap_servers().to_owned(),
-            properties: BTreeMap::new(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
         let (codec, shutdown, mut entries) = (Codec::new(), Shutdown::new(), Entries::default());
         let mut reader = TableReader::start(&kafka, TOPIC).unwrap();

@@ -1,6 +1,6 @@
 //! A reader on the in-process broker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{CursorEvent, PartitionCursor, PartitionReader, StartAt};
 use crate::{BrokerClock, FetchSize, Headers, KafkaConfig, Outgoing, Producer, mock::MockBroker};
@@ -17,13 +17,7 @@ struct Here {
 impl Here {
     fn start(partitions: i32) -> Self {
         let broker = MockBroker::start(vec![(TOPIC.to_owned(), partitions)]).unwrap();
-        let kafka = KafkaConfig {
-            bootstrap_servers: broker.bootstrap_servers().to_owned(),
-            properties: BTreeMap::new(),
-            client_id: "test".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
         let reader = PartitionReader::start(&kafka, TOPIC, FetchSize::Small).unwrap();
         Self { _broker: broker, producer, reader }

@@ -85,7 +85,8 @@ impl<S: Sink> Settler<S> {
         Self { sink, layout, burial, topics: Arc::new(topics), in_doubt: Arc::new(in_doubt) }
     }
 
-    /// Whether more may be sent, or read that may have to be written elsewhere. Half of the bound stops it: the other half is for what is in flight by then.
+    /// Whether more may be sent, or read that may have to be written elsewhere. Half of the bound stops it: the other
+    /// half is for what is in flight by then.
     pub(super) fn may_send(&self) -> bool {
         let InDoubt { limits, deliveries, bytes } = &*self.in_doubt;
         deliveries.load(Ordering::Relaxed) < limits.max_deliveries.div_ceil(2)

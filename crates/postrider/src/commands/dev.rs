@@ -104,11 +104,8 @@ async fn serve(servers: &Servers, config: Config, output: Output, signals: &mut 
     let metrics = telemetry::start_metrics()?;
     let shutdown = Shutdown::new();
     let kafka = KafkaConfig {
-        bootstrap_servers: servers.broker.bootstrap_servers().to_owned(),
         properties: config.kafka.properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        client_id: config.kafka.client_id.clone(),
-        instance_id: None,
-        embedded: true,
+        ..KafkaConfig::embedded(servers.broker.bootstrap_servers(), &config.kafka.client_id)
     };
     let topics = Topics::new(&config.kafka.topic_prefix);
     let kafka = Kafka::open(kafka, topics, connections::tiers(&config), None, &shutdown).await?;

@@ -1,6 +1,6 @@
 //! Writes the sample events with a Kafka client of its own, over TCP, as any producer would.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,13 +44,7 @@ pub struct Publisher {
 impl Publisher {
     /// Connects to the broker of `dev`.
     pub fn new(dev: &DevInfo) -> anyhow::Result<Self> {
-        let kafka = KafkaConfig {
-            bootstrap_servers: dev.kafka.clone(),
-            properties: BTreeMap::new(),
-            client_id: "demo".to_owned(),
-            instance_id: None,
-            embedded: true,
-        };
+        let kafka = KafkaConfig::embedded(&dev.kafka, "demo");
         let clock = BrokerClock::new(true);
         let producer = Producer::new(&kafka, clock.clone());
         let producer = producer.map_err(|reason| anyhow!("make a Kafka producer: {reason}"))?;

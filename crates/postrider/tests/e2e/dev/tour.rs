@@ -1,6 +1,5 @@
 //! What one does first: start it, make an endpoint, write an event, stop it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postrider_kafka::{BrokerClock, KafkaConfig, Producer};
@@ -43,13 +42,7 @@ async fn it_starts_with_nothing_else_delivers_an_event_and_stops(_: Context) {
     receiver.behave("/orders", Behaviour::FailTimes(1, 503));
     let retry = json!({"retry": {"delays_seconds": [1]}});
     let hook = Hook::create(&tenant, &receiver, "/orders", retry).await;
-    let kafka = KafkaConfig {
-        bootstrap_servers: text("kafka"),
-        properties: BTreeMap::new(),
-        client_id: "e2e".to_owned(),
-        instance_id: None,
-        embedded: true,
-    };
+    let kafka = KafkaConfig::embedded(&text("kafka"), "e2e");
     let producer = Producer::new(&kafka, BrokerClock::new(true)).unwrap();
     // The first ones may come before the endpoint is known; who writes them does not wait for that.
     let mut number = 0;
