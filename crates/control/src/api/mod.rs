@@ -24,6 +24,7 @@ mod subscriptions;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unread;
 mod validate;
 
 pub use kafka_publisher::KafkaPublisher;

@@ -19,6 +19,7 @@ use super::{
     openapi::{RESOURCES, docs_page, document, service},
     problem::{Problem, ProblemKind},
     state::{ApiConfig, ApiState},
+    unread::Unread,
 };
 use crate::clock;
 
@@ -118,11 +119,12 @@ fn docs(Data(pages): Data<&Arc<Pages>>) -> Response {
 }
 
 /// Answers a request whatever happens: errors, panics and requests that take too long become problems.
-async fn answer<E: Endpoint>(inner: Arc<E>, request: Request, patience: Duration) -> poem::Result<Response> {
+async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, patience: Duration) -> poem::Result<Response> {
     let request_id = request_id(clock::now(), &mut clock::rng());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let begun = Instant::now();
+    let unread = Unread::of(&mut request);
     let outcome = tokio::time::timeout(patience, AssertUnwindSafe(inner.call(request)).catch_unwind()).await;
     let result = match outcome {
         Ok(Ok(Ok(response))) => Ok(response.into_response()),
@@ -133,6 +135,9 @@ async fn answer<E: Endpoint>(inner: Arc<E>, request: Request, patience: Duration
     let mut response = result.unwrap_or_else(|problem| problem.into_answer(&request_id));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    if !unread.drain().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status();
     let elapsed = begun.elapsed();

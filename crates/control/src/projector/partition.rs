@@ -16,7 +16,7 @@ use super::{
 use crate::clock;
 
 /// The most records in one transaction.
-const MAX_BATCH_RECORDS: usize = 1_000;
+const MAX_BATCH_RECORDS: usize = 500;
 /// A batch is closed when its records' values have reached this.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for more after its first record.

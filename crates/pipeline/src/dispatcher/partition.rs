@@ -279,7 +279,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     fn count_read_ahead(&mut self) {
         let (now, is_late) = (Instant::now(), self.shared.lateness.is_late());
         let ahead = self.entries.values().map(|entry| entry.read_ahead(is_late, now)).sum();
-        self.read_ahead.counted(ahead, is_late, now);
+        self.read_ahead.counted(ahead, self.entries.len(), is_late, now);
     }
 
     /// Whether nothing may be begun any more.

@@ -28,4 +28,4 @@ pub use tenant::Tenant;
 pub use topic::TopicReader;
 
 /// How long a condition may take to come about that is there within a second or two on an idle machine.
-pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(40);
+pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(80);

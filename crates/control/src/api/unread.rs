@@ -1,0 +1,95 @@
+//! Request bodies that were answered without being read to their end.
+//!
+//! The server closes a connection whose request was not read whole. A client that is still sending would be told
+//! "connection reset" instead of the answer, and one that is done would send its next request into the closing
+//! connection. So the rest is read and dropped, within bounds, and past them the answer says that it closes.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
+use parking_lot::Mutex;
+use poem::{Body, Request};
+
+/// How much of a body is read only to be dropped.
+const MAX_BYTES: usize = 8 << 20;
+/// How long that may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Chunks = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// What a handler leaves of a request's body.
+pub(super) struct Unread(Option<Arc<Mutex<Chunks>>>);
+
+impl Unread {
+    /// Keeps hold of the body that `request`'s handler reads.
+    pub fn of(request: &mut Request) -> Self {
+        let body = request.take_body();
+        if body.is_empty() {
+            request.set_body(body);
+            return Self(None);
+        }
+        let chunks: Chunks = Box::pin(body.into_bytes_stream().fuse());
+        let chunks = Arc::new(Mutex::new(chunks));
+        let lent = Arc::clone(&chunks);
+        request.set_body(Body::from_bytes_stream(stream::poll_fn(move |cx| poll(&lent, cx))));
+        Self(Some(chunks))
+    }
+
+    /// Reads what is left and drops it. False if there is more than is worth it: the connection must close.
+    pub async fn drain(self) -> bool {
+        let Some(chunks) = self.0 else { return true };
+        let mut rest = stream::poll_fn(move |cx| poll(&chunks, cx));
+        let read = async {
+            let mut bytes = 0;
+            while let Some(chunk) = rest.next().await {
+                bytes += chunk?.len();
+                if bytes > MAX_BYTES {
+                    return Ok(false);
+                }
+            }
+            std::io::Result::Ok(true)
+        };
+        matches!(tokio::time::timeout(PATIENCE, read).await, Ok(Ok(true)))
+    }
+}
+
+fn poll(chunks: &Mutex<Chunks>, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<Bytes>>> {
+    chunks.lock().as_mut().poll_next(cx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload(chunks: usize) -> Request {
+        let chunks = stream::iter((0..chunks).map(|_| std::io::Result::Ok(Bytes::from(vec![b' '; 1 << 20]))));
+        Request::builder().body(Body::from_bytes_stream(chunks))
+    }
+
+    #[tokio::test]
+    async fn the_rest_is_read_unless_it_is_too_much() {
+        for (sent, taken, is_read) in [(4, 2, true), (8, 0, true), (12, 2, false), (12, 8, true)] {
+            let mut request = upload(sent);
+            let unread = Unread::of(&mut request);
+            let mut body = request.take_body().into_bytes_stream();
+            for _ in 0..taken {
+                assert_eq!(body.next().await.unwrap().unwrap().len(), 1 << 20);
+            }
+            drop(body);
+            assert_eq!(unread.drain().await, is_read, "{taken} of {sent}");
+        }
+        assert!(Unread::of(&mut Request::default()).drain().await, "none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let mut request = Request::builder().body(Body::from_bytes_stream(stream::pending::<std::io::Result<Bytes>>()));
+        assert!(!Unread::of(&mut request).drain().await);
+    }
+}
