@@ -134,8 +134,8 @@ impl KafkaConfig {
             FetchSize::Large | FetchSize::Batches => {
                 config
                     .set("queued.min.messages", "200")
-                    .set("queued.max.messages.kbytes", "256")
-                    .set("fetch.message.max.bytes", "131072");
+                    .set("queued.max.messages.kbytes", "128")
+                    .set("fetch.message.max.bytes", "65536");
             }
             FetchSize::Small => {
                 config

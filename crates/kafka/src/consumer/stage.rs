@@ -47,7 +47,7 @@ impl StageConfig {
         Self {
             group,
             topics,
-            queue: QueueLimits { records: 512, bytes: 1024 * 1024 },
+            queue: QueueLimits { records: 256, bytes: 512 * 1024 },
             fetch: FetchSize::Large,
             positions: Positions::Committed,
             companion: None,
