@@ -5,14 +5,16 @@
 //! connection. So the rest is read and dropped, within bounds, and past them the answer says that it closes.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use parking_lot::Mutex;
 use poem::{Body, Request};
 
@@ -21,7 +23,7 @@ const MAX_BYTES: usize = 8 << 20;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-type Chunks = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+type Chunks = BoxStream<'static, std::io::Result<Bytes>>;
 
 /// What a handler leaves of a request's body.
 pub(super) struct Unread(Option<Arc<Mutex<Chunks>>>);
@@ -34,8 +36,7 @@ impl Unread {
             request.set_body(body);
             return Self(None);
         }
-        let chunks: Chunks = Box::pin(body.into_bytes_stream().fuse());
-        let chunks = Arc::new(Mutex::new(chunks));
+        let chunks = Arc::new(Mutex::new(body.into_bytes_stream().fuse().boxed()));
         let lent = Arc::clone(&chunks);
         request.set_body(Body::from_bytes_stream(stream::poll_fn(move |cx| poll(&lent, cx))));
         Self(Some(chunks))
@@ -60,7 +61,7 @@ impl Unread {
 }
 
 fn poll(chunks: &Mutex<Chunks>, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<Bytes>>> {
-    chunks.lock().as_mut().poll_next(cx)
+    chunks.lock().poll_next_unpin(cx)
 }
 
 #[cfg(test)]

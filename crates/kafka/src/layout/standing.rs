@@ -78,7 +78,6 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::{
         BrokerClock, Codec, KafkaConfig, Shutdown, TableReader,

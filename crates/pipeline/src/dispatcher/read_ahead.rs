@@ -1,6 +1,6 @@
 //! How much of a partition is read before it can be sent.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,7 +12,8 @@ const MAX_WORK: Duration = Duration::from_millis(250);
 const WINDOW: Duration = Duration::from_millis(250);
 /// How many deliveries may be read or answered before what was read ahead is counted anew: more where more endpoints
 /// have to be asked, so that counting costs each delivery little.
-const COUNT_EVERY: RangeInclusive<usize> = 64..=4_096;
+const MIN_COUNT_EVERY: usize = 64;
+const MAX_COUNT_EVERY: usize = 4_096;
 /// How many endpoints are asked for each delivery.
 const ASKED_PER_DELIVERY: usize = 8;
 
@@ -33,7 +34,7 @@ pub(super) struct ReadAhead {
 
 impl ReadAhead {
     pub(super) fn new(now: Instant) -> Self {
-        Self { is_enough: false, changes: 0, count_every: *COUNT_EVERY.start(), answered: 0, since: now, work: 0 }
+        Self { is_enough: false, changes: 0, count_every: MIN_COUNT_EVERY, answered: 0, since: now, work: 0 }
     }
 
     /// Whether nothing more needs to be read for now.
@@ -63,7 +64,7 @@ impl ReadAhead {
         }
         let most = if is_late { MIN_READ_AHEAD } else { self.work.max(MIN_READ_AHEAD) };
         (self.is_enough, self.changes) = (ahead >= most, 0);
-        self.count_every = (asked / ASKED_PER_DELIVERY).clamp(*COUNT_EVERY.start(), *COUNT_EVERY.end());
+        self.count_every = (asked / ASKED_PER_DELIVERY).clamp(MIN_COUNT_EVERY, MAX_COUNT_EVERY);
     }
 }
 
@@ -90,6 +91,7 @@ mod tests {
         assert!(is_enough(&mut ahead, 500, false, now));
         assert!(is_enough(&mut ahead, MIN_READ_AHEAD, true, now));
     }
+
     #[test]
     fn it_is_counted_less_often_where_more_endpoints_have_to_be_asked() {
         let now = Instant::now();

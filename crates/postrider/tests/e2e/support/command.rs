@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::deployment::binary;
 
 /// A start that fails has to do so well within this.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(45);
 
 /// How a command ended.
 #[derive(Debug)]
