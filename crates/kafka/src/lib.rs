@@ -20,6 +20,7 @@ mod partition_reader;
 mod producer;
 mod record;
 mod records;
+mod registry;
 mod rejected;
 mod reported;
 mod table_reader;
@@ -50,6 +51,9 @@ pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartA
 pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
 pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
+pub use registry::{
+    AvroError, AvroJson, InvalidRegistry, RegistryConfig, SchemaId, SchemaRegistry, cloudevent_to_json,
+};
 pub use rejected::{RejectReason, RejectedRecord, reject};
 pub use table_reader::{TableEvent, TableReader};
 pub use topics::{TopicSpec, Topics, held_place};
