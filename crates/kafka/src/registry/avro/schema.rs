@@ -136,7 +136,7 @@ impl Reader {
                     let node = Node::Fixed(size, BytesAs::of(object, Some(size)));
                     let (name, _) = full_name(object, namespace)?;
                     let id = self.add(node);
-                    self.define(name, id)
+                    self.define(&name, id)
                 }
                 "array" => {
                     let items = self.node(required(object, "items")?, namespace)?;
@@ -179,7 +179,7 @@ impl Reader {
         let (name, namespace) = full_name(object, namespace)?;
         // Its place is taken first: its fields may be of its own type.
         let id = self.add(Node::Null);
-        self.define(name.clone(), id)?;
+        self.define(&name, id)?;
         let Value::Array(described) = required(object, "fields")? else {
             return Err(InvalidSchema(format!("the 'fields' of {name} are no list")));
         };
@@ -203,11 +203,11 @@ impl Reader {
         });
         let symbols = symbols.ok_or_else(|| InvalidSchema(format!("the 'symbols' of {name} are no list of texts")))?;
         let id = self.add(Node::Enum(symbols));
-        self.define(name, id)
+        self.define(&name, id)
     }
 
-    fn define(&mut self, name: String, id: NodeId) -> Result<NodeId, InvalidSchema> {
-        match self.names.insert(name.clone(), id) {
+    fn define(&mut self, name: &str, id: NodeId) -> Result<NodeId, InvalidSchema> {
+        match self.names.insert(name.to_owned(), id) {
             None => Ok(id),
             Some(_) => Err(InvalidSchema(format!("{name} is defined twice"))),
         }
