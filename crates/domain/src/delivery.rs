@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DirectoryVersion, EndpointId, EventId, JobId, MessageId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    DirectoryVersion, EndpointId, EventId, JobId, MessageId, Priority, SourceCoordinates, SubscriptionId, TenantId,
+    Timestamp,
 };
 
 /// The immutable part of a delivery: the value of its record in every topic that it passes through.
@@ -162,6 +163,8 @@ pub struct Routing {
     pub version: Option<DirectoryVersion>,
     /// How often it was sent ahead of its time on demand: what is left of an older generation is superseded.
     pub generation: u32,
+    /// Who goes first when there is not room for all.
+    pub priority: Priority,
     /// W3C trace context, if the producer sent one.
     pub traceparent: Option<String>,
 }

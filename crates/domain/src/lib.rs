@@ -24,6 +24,7 @@ pub mod monotonic;
 pub mod outcome;
 pub mod overrides;
 pub mod pattern;
+pub mod priority;
 pub mod replay;
 pub mod retry;
 pub mod runs;
@@ -44,6 +45,7 @@ pub use ids::{EndpointId, EntityId, EventId, JobId, KeyId, MessageId, SecretId, 
 pub use limiter::RateLimit;
 pub use monotonic::Monotonic;
 pub use outcome::{ErrorClass, NextStep, Outcome};
+pub use priority::Priority;
 pub use runs::{InvalidRuns, Runs};
 pub use subscription::Subscription;
 pub use time::Timestamp;

@@ -34,6 +34,12 @@ pub fn event_id_from_coordinates(source_name: &str, at: &SourceCoordinates, reco
     bounded(format!("at,{},{},{partition},{offset},{millis}", prefixed(source_name), prefixed(topic)))
 }
 
+/// The identity of an event without an id that is one of several in a record, number `index` of them.
+pub fn event_id_in_batch(source_name: &str, at: &SourceCoordinates, record_time: Timestamp, index: usize) -> EventId {
+    let record = event_id_from_coordinates(source_name, at, record_time);
+    bounded(format!("{record},{index}"))
+}
+
 /// The `webhook-id` of an event for an endpoint: `msg_` and 26 characters of base 32 of a SHA-256.
 pub fn message_id(event: &EventId, endpoint: &EndpointId) -> MessageId {
     let mut hash = Sha256::new();

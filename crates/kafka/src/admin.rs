@@ -3,9 +3,10 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
+    metadata::MetadataBroker,
 };
 use tokio::time::Instant;
 
@@ -111,6 +112,18 @@ pub async fn create_topics(
     Ok(created)
 }
 
+/// Gives a topic of a user's more partitions, `count` in all. (Those of Postrider's own topics stay unused.)
+pub async fn add_partitions(kafka: &KafkaConfig, topic: &str, count: usize) -> Result<(), AdminError> {
+    let admin: AdminClient<LogContext> =
+        kafka.admin().create_with_context(LogContext).map_err(unavailable("created"))?;
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let answers = admin.create_partitions(&[NewPartitions::new(topic, count)], &options).await;
+    for answer in answers.map_err(unavailable("created"))? {
+        answer.map_err(|(topic, code)| AdminError::Create { topic, reason: code.to_string() })?;
+    }
+    Ok(())
+}
+
 /// Deletes topics with everything in them; those that do not exist are passed over.
 pub async fn delete_topics(kafka: &KafkaConfig, topics: &[String]) -> Result<(), AdminError> {
     let existing = partition_counts(kafka).await?;
@@ -211,6 +224,29 @@ fn wrong_settings(spec: &TopicSpec, setting: impl Fn(&str) -> String) -> Vec<Set
         problems.push(problem(spec, "max.message.bytes", max_bytes, &format!("at least {MAX_MESSAGE_BYTES}")));
     }
     problems
+}
+
+/// How long the brokers remember the offsets of a group that has no members; none if they don't say.
+pub async fn offsets_retention(kafka: &KafkaConfig) -> Result<Option<Duration>, AdminError> {
+    let config = kafka.admin();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer<LogContext> = config.create_with_context(LogContext)?;
+        let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+        Ok(metadata.brokers().first().map(MetadataBroker::id))
+    });
+    let broker = asked
+        .await
+        .map_err(|error| AdminError::Unavailable { doing: "listed", reason: error.to_string() })?
+        .map_err(unavailable("listed"))?;
+    let Some(broker) = broker else { return Ok(None) };
+    let admin: AdminClient<LogContext> =
+        kafka.admin().create_with_context(LogContext).map_err(unavailable("checked"))?;
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let answers = admin.describe_configs(&[ResourceSpecifier::Broker(broker)], &options).await;
+    let answer = answers.map_err(unavailable("checked"))?.into_iter().next();
+    let Some(Ok(resource)) = answer else { return Ok(None) };
+    let minutes = resource.get("offsets.retention.minutes").and_then(|entry| entry.value.as_ref()?.parse().ok());
+    Ok(minutes.map(Duration::from_mins))
 }
 
 /// How many partitions a topic has; none if there is no such topic.

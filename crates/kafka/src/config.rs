@@ -17,6 +17,10 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// may be fetched again whenever a reader begins in the middle.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How often a member of a group looks for new partitions and topics, unless the operator says otherwise.
+const TOPIC_REFRESH: Duration = Duration::from_secs(30);
+const TOPIC_REFRESH_PROPERTY: &str = "topic.metadata.refresh.interval.ms";
+
 /// How often a consumer tells how much it has received.
 const STATISTICS_INTERVAL_MS: u32 = 15_000;
 
@@ -160,6 +164,12 @@ impl KafkaConfig {
         config
     }
 
+    /// How often new partitions and topics are looked for.
+    pub(crate) fn topic_refresh(&self) -> Duration {
+        let configured = self.properties.get(TOPIC_REFRESH_PROPERTY).and_then(|millis| millis.parse().ok());
+        configured.filter(|millis| *millis > 0).map_or(TOPIC_REFRESH, Duration::from_millis)
+    }
+
     pub(crate) fn group_consumer(&self, group: &str, fetch: FetchSize) -> ClientConfig {
         let mut config = self.reader(fetch);
         config
@@ -167,6 +177,7 @@ impl KafkaConfig {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "1000")
+            .set(TOPIC_REFRESH_PROPERTY, TOPIC_REFRESH.as_millis().to_string())
             .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string());
         if let Some(instance) = &self.instance_id {
             config.set("group.instance.id", instance);
@@ -236,6 +247,17 @@ mod tests {
             assert_eq!(linger(Duration::ZERO).as_deref(), Some(at_once));
             assert_eq!(linger(Duration::from_millis(10)).as_deref(), Some(patient));
         }
+    }
+
+    #[test]
+    fn new_topics_are_looked_for_as_often_as_new_partitions() {
+        for (properties, expected) in [(&[][..], 30_000), (&[(TOPIC_REFRESH_PROPERTY, "1000")], 1_000)] {
+            let kafka = kafka(properties);
+            assert_eq!(kafka.topic_refresh(), Duration::from_millis(expected));
+            let consumer = kafka.group_consumer("group", FetchSize::Large);
+            assert_eq!(consumer.get(TOPIC_REFRESH_PROPERTY), Some(expected.to_string().as_str()));
+        }
+        assert_eq!(kafka(&[(TOPIC_REFRESH_PROPERTY, "-1")]).topic_refresh(), TOPIC_REFRESH);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use bytes::Bytes;
-use postrider_domain::{Attempt, Routing, Timestamp, delivery::NotBefore};
+use postrider_domain::{Attempt, Priority, Routing, Timestamp, delivery::NotBefore};
 
 use crate::Headers;
 
@@ -14,6 +14,7 @@ const DELAY: &str = "pr-delay";
 const MATCHED_AT: &str = "pr-matched-at";
 const VERSION: &str = "pr-version";
 const GENERATION: &str = "pr-generation";
+const PRIORITY: &str = "pr-priority";
 const TRACEPARENT: &str = "traceparent";
 
 /// A routing header that is missing or can't be read: the record is corrupt.
@@ -45,6 +46,9 @@ pub fn routing_to_headers(routing: &Routing) -> Headers {
     if routing.generation > 0 {
         push(&mut headers, GENERATION, routing.generation);
     }
+    if routing.priority != Priority::default() {
+        push(&mut headers, PRIORITY, routing.priority);
+    }
     if let Some(trace) = &routing.traceparent {
         push(&mut headers, TRACEPARENT, trace);
     }
@@ -73,6 +77,7 @@ pub fn routing_from_headers(headers: &Headers) -> Result<Routing, InvalidHeader>
         matched_at: Timestamp::from_millis(required(headers, MATCHED_AT)?),
         version: parse(headers, VERSION)?,
         generation: parse(headers, GENERATION)?.unwrap_or(0),
+        priority: parse(headers, PRIORITY)?.unwrap_or_default(),
         traceparent: headers.get_str(TRACEPARENT).map(str::to_owned),
     })
 }
@@ -101,6 +106,7 @@ mod tests {
             matched_at: Timestamp::from_millis(1),
             version: Some(DirectoryVersion { epoch: 2, seq: 17 }),
             generation: 3,
+            priority: Priority::High,
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         }
     }
@@ -114,6 +120,7 @@ mod tests {
             matched_at: Timestamp::from_millis(1),
             version: None,
             generation: 0,
+            priority: Priority::Normal,
             traceparent: None,
         };
         for routing in [full(), bare] {
@@ -124,7 +131,9 @@ mod tests {
     #[test]
     fn what_is_missing_or_malformed_is_named() {
         assert_eq!(routing_from_headers(&Headers::new()), Err(InvalidHeader::Missing(ATTEMPT)));
-        for (name, value) in [(ATTEMPT, "0"), (ATTEMPT, "x"), (VERSION, "1"), (NOT_BEFORE, "soon")] {
+        for (name, value) in
+            [(ATTEMPT, "0"), (ATTEMPT, "x"), (VERSION, "1"), (NOT_BEFORE, "soon"), (PRIORITY, "urgent")]
+        {
             let mut headers = routing_to_headers(&full());
             headers.push(name, value);
             assert_eq!(routing_from_headers(&headers), Err(InvalidHeader::Malformed(name, value.to_owned())));

@@ -9,6 +9,7 @@ mod clock;
 mod codec;
 mod config;
 mod consumer;
+mod first_start;
 mod groups;
 mod headers;
 mod lag;
@@ -17,6 +18,7 @@ mod lifecycle;
 pub mod mock;
 mod partition;
 mod partition_reader;
+mod pattern;
 mod producer;
 mod record;
 mod records;
@@ -29,7 +31,8 @@ mod transaction;
 mod window;
 
 pub use admin::{
-    AdminError, SettingProblem, TopicSettings, check_topics, create_topics, delete_topics, partition_count,
+    AdminError, SettingProblem, TopicSettings, add_partitions, check_topics, create_topics, delete_topics,
+    offsets_retention, partition_count,
 };
 pub use clock::BrokerClock;
 pub use codec::{AvroRecord, Codec, DecodeError, Fingerprint};
@@ -38,6 +41,7 @@ pub use consumer::{
     Inbound, PartitionStream, PositionSource, Positions, QueueLimits, SettleToken, StageConfig, StageConsumer,
     TestPartition,
 };
+pub use first_start::{StartFrom, TopicSelection, begin_group};
 pub use groups::{GroupMember, GroupPosition, dispatcher_positions, members_bound_to_generation};
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
 pub use lag::GroupLag;
@@ -48,6 +52,7 @@ pub use layout::{
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
 pub use partition::partition_for_key;
 pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartAt, TestCursor};
+pub use pattern::{InvalidTopicPattern, TopicPattern};
 pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
 pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};

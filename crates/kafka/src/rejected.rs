@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use postrider_domain::Timestamp;
 
 use crate::{Headers, Outgoing, ProduceError, Record, Sink};
 
@@ -15,6 +16,8 @@ const TOPIC: &str = "pr-source-topic";
 const PARTITION: &str = "pr-source-partition";
 const OFFSET: &str = "pr-source-offset";
 const TRUNCATED: &str = "pr-truncated";
+const TIMESTAMP: &str = "pr-source-timestamp";
+const KEY: &str = "pr-source-key";
 
 /// Why a record is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +74,7 @@ pub async fn reject(
             other => return other.map(drop),
         }
     }
-    let coordinates = Record { value: None, headers: Headers::new(), ..record.clone() };
+    let coordinates = Record { value: None, key: None, headers: Headers::new(), ..record.clone() };
     let without_headers = describe(topic, &coordinates, reason, message);
     sink.send(Outgoing { value: None, ..without_headers }).await.map(drop)
 }
@@ -79,7 +82,7 @@ pub async fn reject(
 /// A record of the rejected topic, as it was before it was rejected.
 #[derive(Debug, Clone)]
 pub struct RejectedRecord {
-    /// The record. Its key was not kept, and its time is when it was rejected.
+    /// The record.
     pub original: Record,
     /// Why it was rejected.
     pub reason: String,
@@ -100,6 +103,9 @@ impl RejectedRecord {
         own(MESSAGE)?;
         let (topic, partition, offset) = (own(TOPIC)?, own(PARTITION)?.parse().ok()?, own(OFFSET)?.parse().ok()?);
         let truncated = own(TRUNCATED).is_some();
+        // Earlier versions did not keep them.
+        let timestamp = own(TIMESTAMP).and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+        let key = headers.next_if(|(found, _)| *found == KEY).map(|(_, key)| Bytes::copy_from_slice(key));
         let mut original = Headers::new();
         for (name, value) in headers {
             original.push(name, Bytes::copy_from_slice(value));
@@ -108,8 +114,8 @@ impl RejectedRecord {
             topic: topic.into(),
             partition,
             offset,
-            timestamp: record.timestamp,
-            key: None,
+            timestamp: timestamp.unwrap_or(record.timestamp),
+            key,
             value: record.value.clone(),
             headers: original,
         };
@@ -121,7 +127,8 @@ impl RejectedRecord {
 
 fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -> Outgoing {
     let value = record.value.clone().unwrap_or_default();
-    let truncated = value.len() > MAX_KEPT_BYTES;
+    let kept_key = record.key.as_ref().filter(|key| key.len() <= MAX_KEPT_BYTES);
+    let truncated = value.len() > MAX_KEPT_BYTES || kept_key.is_none() && record.key.is_some();
     let mut headers = Headers::new();
     headers.push(REASON, Bytes::from_static(reason.as_str().as_bytes()));
     headers.push(MESSAGE, Bytes::copy_from_slice(message.as_bytes()));
@@ -131,6 +138,10 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
     if truncated {
         headers.push(TRUNCATED, Bytes::from_static(b"true"));
     }
+    headers.push(TIMESTAMP, Bytes::from(record.timestamp.as_millis().to_string()));
+    if let Some(key) = kept_key {
+        headers.push(KEY, key.clone());
+    }
     for (name, value) in record.headers.iter() {
         headers.push(name, Bytes::copy_from_slice(value));
     }
@@ -138,7 +149,7 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
         topic: Arc::from(topic),
         partition: None,
         key: Bytes::from(format!("{}/{}/{}", record.topic, record.partition, record.offset)),
-        value: Some(if truncated { value.slice(..MAX_KEPT_BYTES) } else { value }),
+        value: Some(value.slice(..value.len().min(MAX_KEPT_BYTES))),
         headers,
     }
 }
@@ -146,7 +157,6 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
-    use postrider_domain::Timestamp;
 
     use super::*;
     use crate::{Ack, BrokerClock};
@@ -160,7 +170,7 @@ mod tests {
             partition: 3,
             offset: 17,
             timestamp: Timestamp::from_millis(5),
-            key: None,
+            key: Some(Bytes::from_static(b"k\xff")),
             value: Some(vec![b'x'; value].into()),
             headers,
         }
@@ -179,6 +189,7 @@ mod tests {
         assert_eq!((read.reason.as_str(), read.truncated), ("tenant", false));
         assert_eq!(read.original.coordinates(), record.coordinates());
         assert_eq!((&read.original.value, &read.original.headers), (&record.value, &record.headers));
+        assert_eq!((&read.original.key, read.original.timestamp), (&record.key, record.timestamp));
         assert!(RejectedRecord::read(&record).is_none());
     }
 
@@ -216,10 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_version_rejected_is_read_too() {
+        let mut headers = Headers::new();
+        for (name, value) in [(REASON, "tenant"), (MESSAGE, "why"), (TOPIC, "t"), (PARTITION, "1"), (OFFSET, "2")] {
+            headers.push(name, Bytes::from_static(value.as_bytes()));
+        }
+        headers.push("ce_type", "a.b");
+        let read = RejectedRecord::read(&Record { headers, ..record(3) }).unwrap();
+        assert_eq!((read.original.key.is_none(), read.original.timestamp), (true, Timestamp::from_millis(5)));
+        assert_eq!(read.original.headers.get_str("ce_type"), Some("a.b"));
+    }
+
+    #[test]
     fn what_was_cut_says_so() {
         let rejected = as_read(describe("rejected", &record(MAX_KEPT_BYTES + 1), RejectReason::TooLarge, "large"));
         assert!(RejectedRecord::read(&rejected).unwrap().truncated);
         let gone = Record { value: None, ..rejected };
         assert!(RejectedRecord::read(&gone).unwrap().truncated);
+        let long_key = Record { key: Some(vec![b'k'; MAX_KEPT_BYTES + 1].into()), ..record(1) };
+        let rejected = as_read(describe("rejected", &long_key, RejectReason::TooLarge, "large"));
+        assert!(RejectedRecord::read(&rejected).unwrap().truncated);
     }
 }

@@ -44,6 +44,10 @@ pub struct TopicSpec {
     pub single_partition: bool,
 }
 
+/// The names, without prefix, of the topics that have neither generations nor tiers.
+const SINGLE_NAMES: [&str; 9] =
+    ["events", "delivery-events", "dlq", "rejected", "overrides", "jobs", "progress", "config", "layout"];
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Topics {
@@ -154,6 +158,17 @@ impl Topics {
         self.generational("dispatcher")
     }
 
+    /// Whether `topic` is one of these, in whatever generation and with whatever tiers.
+    pub fn are_own(&self, topic: &str) -> bool {
+        let Some(name) = topic.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix('.')) else {
+            return false;
+        };
+        let number = |name: &str| Some(name.split_once(".g")?.1.parse::<u32>().is_ok());
+        let first = name.split_once(".g").map_or(name, |(first, _)| first);
+        let of_a_generation = ["deliveries", "held", "endpoint-state"].contains(&first);
+        SINGLE_NAMES.contains(&name) || name.starts_with("retry.") || (of_a_generation && number(name).unwrap_or(true))
+    }
+
     /// Whether `group` is one whose members read or write the topics of a generation.
     pub fn is_bound_to_generation(&self, group: &str) -> bool {
         let Some(name) = group.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix('.')) else {
@@ -230,6 +245,18 @@ mod tests {
         assert_eq!((first.dlq(), first.events()), (second.dlq(), second.events()));
         assert_eq!((held_place(&first.held(), 3), held_place(&second.held(), 3)), (3, 200_003));
         assert_eq!(held_place("a.g7.held", 3), 3);
+    }
+
+    #[test]
+    fn every_topic_of_ours_is_known_as_such() {
+        for topics in [Topics::new("p"), Topics::new("p").at(7)] {
+            for spec in topics.specs(&Tiers::default()) {
+                assert!(Topics::new("p").are_own(&spec.name), "{}", spec.name);
+            }
+        }
+        for topic in ["shop.orders", "p", "p.orders", "p.held.gx", "px.events", "p.events.g1"] {
+            assert!(!Topics::new("p").are_own(topic), "{topic}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use postrider_kafka::{
 };
 use postrider_pipeline::{
     directory::Directory,
-    matcher::{Matcher, MatcherConfig, MatcherDeps, SourceConfig, SourceFormat},
+    matcher::{Matcher, MatcherConfig, MatcherDeps, SourceConfig},
     retrier::{Retrier, RetrierDeps},
 };
 
@@ -111,13 +111,8 @@ async fn an_event_is_matched_and_what_waits_in_a_tier_comes_back_unchanged() {
         readiness.register("directory"),
         here.shutdown.clone(),
     ));
-    let source = SourceConfig {
-        name: "orders".to_owned(),
-        topic: "orders".to_owned(),
-        format: SourceFormat::Auto,
-        tenant: Some(TenantId::from_trusted("ten_1")),
-        dedupe: None,
-    };
+    let source =
+        SourceConfig { tenant: Some(TenantId::from_trusted("ten_1")), ..SourceConfig::new("orders", "orders") };
     let config = MatcherConfig { sources: vec![source], shutdown_drain: Duration::from_secs(2) };
     let matcher = Matcher::new(
         config,
@@ -126,6 +121,7 @@ async fn an_event_is_matched_and_what_waits_in_a_tier_comes_back_unchanged() {
             topics: here.topics.clone(),
             layout: here.layout.clone(),
             directory: directory.clone(),
+            schemas: None,
             sink: here.producer.clone(),
             readiness: readiness.clone(),
         },

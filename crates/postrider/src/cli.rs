@@ -2,12 +2,14 @@
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
 mod replay;
+mod sources;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
+pub use sources::{CheckSources, Sources};
 
 /// Delivers domain events from Kafka topics, signed, to the HTTP endpoints that subscribed to them.
 ///
@@ -65,6 +67,9 @@ pub enum Command {
     /// Look at Postrider's own topics, create them, or give them more partitions.
     #[command(subcommand, arg_required_else_help = true)]
     Topics(Topics),
+    /// See how the records of your topics would be understood.
+    #[command(subcommand, arg_required_else_help = true)]
+    Sources(Sources),
     /// Make, list and revoke the keys of operators; make master keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(Keys),
@@ -292,6 +297,17 @@ mod tests {
         assert!(parse("topics resize").unwrap_err().contains("--partitions"));
         assert!(parse("topics resize --partitions 0").unwrap_err().contains("1..=10000"));
         assert!(parse("topics resize --partitions 5 --give-up").is_err());
+    }
+
+    #[test]
+    fn sources_are_checked_all_or_one() {
+        let Ok(Command::Sources(Sources::Check(check))) = parse("sources check") else { panic!() };
+        assert_eq!((check.source, check.records, check.json), (None, 10, false));
+        let Ok(Command::Sources(Sources::Check(check))) = parse("sources check --source a --records 3 --json") else {
+            panic!()
+        };
+        assert_eq!((check.source.as_deref(), check.records, check.json), (Some("a"), 3, true));
+        assert!(parse("sources check --records 0").unwrap_err().contains("1..=1000"));
     }
 
     #[test]

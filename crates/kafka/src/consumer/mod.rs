@@ -9,6 +9,7 @@ mod positions;
 mod slot;
 mod stage;
 mod stream;
+mod subscription;
 #[cfg(test)]
 mod tests;
 

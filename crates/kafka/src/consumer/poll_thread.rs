@@ -17,6 +17,7 @@ use super::{
     slot::Slot,
     stage::StageConfig,
     stream::PartitionStream,
+    subscription,
 };
 use crate::{Record, Shutdown, window::Settled};
 
@@ -40,6 +41,8 @@ enum Command {
     Begin(Vec<Start>),
     /// Some position was out of range; these are the partitions' ends.
     Reposition(Vec<Ends>),
+    /// These topics match the stage's pattern.
+    Subscribe(Vec<String>),
 }
 
 pub(super) struct PollThread {
@@ -89,6 +92,25 @@ impl PollThread {
             patience: QUIET_POLL,
             looking_up_ends: false,
             stopping: false,
+        }
+    }
+
+    /// Looks up, off this thread, which topics match the stage's pattern, if it has one.
+    pub(super) fn follow_topics(&self, runtime: &Handle, interval: Duration) {
+        let Some(pattern) = self.config.pattern.clone() else { return };
+        let commands = self.commands.0.clone();
+        // The thread may have ended.
+        let subscribe = move |topics| drop(commands.send(Command::Subscribe(topics)));
+        let following = subscription::follow(self.consumer.clone(), pattern, interval, subscribe);
+        let soft = self.shutdown.soft.clone();
+        runtime.spawn(async move { soft.run_until_cancelled(following).await });
+    }
+
+    fn subscribe(&self, topics: &[String]) {
+        tracing::info!(group = self.config.group, ?topics, "these topics match");
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if let Err(error) = self.consumer.subscribe(&topics) {
+            tracing::error!(%error, group = self.config.group, "can't subscribe to the topics that match");
         }
     }
 
@@ -209,6 +231,7 @@ impl PollThread {
             match command {
                 Command::Begin(starts) => self.assign(starts, now),
                 Command::Reposition(ends) => self.reposition(ends),
+                Command::Subscribe(topics) => self.subscribe(&topics),
             }
         }
     }

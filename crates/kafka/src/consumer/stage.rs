@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::Gauge;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     committer::Committer, context::Context, poll_thread::PollThread, positions::Positions, stream::PartitionStream,
 };
-use crate::{FetchSize, KafkaConfig, Shutdown};
+use crate::{FetchSize, KafkaConfig, Shutdown, TopicPattern};
 
 /// How much of one partition may be read and not taken by the stage; past it the partition is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct StageConfig {
     pub group: String,
     /// The topics.
     pub topics: Vec<String>,
+    /// Reads the topics that match this instead, also those that are made while it runs.
+    pub pattern: Option<TopicPattern>,
+    /// Shows how many records are between what is committed and the ends of this member's partitions.
+    pub lag: Option<Gauge>,
     /// What is read ahead per partition.
     pub queue: QueueLimits,
     /// How much is fetched ahead.
@@ -47,6 +52,8 @@ impl StageConfig {
         Self {
             group,
             topics,
+            pattern: None,
+            lag: None,
             queue: QueueLimits { records: 256, bytes: 512 * 1024 },
             fetch: FetchSize::Large,
             positions: Positions::Committed,
@@ -69,10 +76,12 @@ impl StageConsumer {
     pub fn start(kafka: &KafkaConfig, config: StageConfig, shutdown: Shutdown) -> Result<Self, String> {
         let consumer: BaseConsumer<Context> = kafka
             .group_consumer(&config.group, config.fetch)
-            .create_with_context(Context::new(&config.group))
+            .create_with_context(Context::new(&config.group, config.lag.clone()))
             .map_err(|error| format!("kafka.properties: {error}"))?;
-        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| format!("can't subscribe to {topics:?}: {error}"))?;
+        if config.pattern.is_none() {
+            let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+            consumer.subscribe(&topics).map_err(|error| format!("can't subscribe to {topics:?}: {error}"))?;
+        }
         // Unbounded, but holds at most one entry for each assignment of a partition.
         let (new_partitions, partitions) = mpsc::unbounded_channel();
         let (on_closed, closed) = oneshot::channel();
@@ -82,6 +91,7 @@ impl StageConsumer {
             .map_err(|error| format!("can't start a thread for commits: {error}"))?;
         let thread = PollThread::new(consumer, committer, config, shutdown, new_partitions);
         let runtime = tokio::runtime::Handle::current();
+        thread.follow_topics(&runtime, kafka.topic_refresh());
         let spawned = std::thread::Builder::new().name(name.clone()).spawn(move || {
             thread.run(&runtime);
             // The stage may be gone already.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
-    EndpointId, EntityKind, ErrorClass, EventId, JobId, MessageId, RateLimit, Routing, Run, SecretId,
+    EndpointId, EntityKind, ErrorClass, EventId, JobId, MessageId, Priority, RateLimit, Routing, Run, SecretId,
     SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
     breaker::BreakerSnapshot,
     config_entry::{Deleted, Tenant},
@@ -86,6 +86,7 @@ pub(super) fn delivery_events() -> Vec<DeliveryEvent> {
         matched_at: NOW,
         version: Some(VERSION),
         generation: 0,
+        priority: Priority::Normal,
         traceparent: None,
     };
     let bodies = [

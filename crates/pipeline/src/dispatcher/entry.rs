@@ -95,7 +95,8 @@ impl Entry {
                     if job.origin.held_offset().is_some() {
                         lane.push_held(job);
                     } else {
-                        lane.push(job, limits, now);
+                        let priority = job.routing.priority;
+                        lane.push(job, priority, limits, now);
                     }
                 }
                 self.queue = Queue::Unordered(lane);

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use postrider_domain::Priority;
 use tokio::time::Instant;
+
+use super::fresh::Fresh;
 
 /// How long after its last success in sending a lane that is full is still taken to move.
 const MOVES_WITHIN: Duration = Duration::from_millis(250);
@@ -21,7 +24,7 @@ pub const LANE_PATIENCE: Duration = Duration::from_secs(30);
 /// The bounds of every lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneLimits {
-    /// New deliveries that may wait in the lane.
+    /// New deliveries of one priority that may wait in the lane.
     pub max_queued: usize,
     /// Requests in flight at once, at most.
     pub concurrency: u16,
@@ -51,30 +54,28 @@ pub enum Room {
 /// One endpoint's queue.
 #[derive(Debug)]
 pub struct Lane<T> {
-    /// What is new, each with when it came.
-    fresh: VecDeque<(Instant, T)>,
+    /// What is new.
+    fresh: Fresh<T>,
     /// What was held.
     held: VecDeque<T>,
     /// Whose turn it is when both wait.
     held_is_next: bool,
     moved_at: Instant,
-    /// Since when there was no more than half of its room; none while there is.
-    full_since: Option<Instant>,
 }
 
 impl<T> Lane<T> {
     /// An empty lane.
     pub fn new(now: Instant) -> Self {
-        Self { fresh: VecDeque::new(), held: VecDeque::new(), held_is_next: false, moved_at: now, full_since: None }
+        Self { fresh: Fresh::new(), held: VecDeque::new(), held_is_next: false, moved_at: now }
     }
 
-    /// Whether a new delivery can wait here. Measured, not estimated: a burst or a hiccup that the endpoint works
+    /// Whether a new delivery of this priority can wait here; those of others are no matter. Measured, not estimated: a burst or a hiccup that the endpoint works
     /// off in time puts nothing aside, and an endpoint that hangs can't hide behind how fast it was.
-    pub fn room(&self, limits: &LaneLimits, now: Instant) -> Room {
-        let waited = self.fresh.front().map_or(Duration::ZERO, |(came, _)| now.duration_since(*came));
-        let full = self.fresh.len() >= limits.max_queued;
+    pub fn room(&self, priority: Priority, limits: &LaneLimits, now: Instant) -> Room {
+        let waited = self.fresh.waited(priority, now);
+        let full = self.fresh.len_of(priority) >= limits.max_queued;
         let moves = self.moves(now);
-        let just_filled = self.full_since.is_none_or(|since| now.duration_since(since) < WAIT_FOR_ROOM);
+        let just_filled = self.fresh.full_for(priority, now).is_none_or(|full_for| full_for < WAIT_FOR_ROOM);
         match (waited > limits.park_after, full) {
             (false, false) => Room::Yes,
             (false, true) if moves && just_filled => Room::Soon,
@@ -91,20 +92,19 @@ impl<T> Lane<T> {
     /// needed yet. What waits for an endpoint that takes none is put aside, not waited for; nor is an endpoint waited
     /// for that takes less than comes for it, unless the process is late and all lanes look so.
     pub fn read_ahead(&self, is_late: bool, now: Instant) -> usize {
-        let Some((came, _)) = self.fresh.front() else { return 0 };
-        let keeps_up = is_late || now.duration_since(*came) < KEEPS_UP_WITHIN;
-        if keeps_up && self.moves(now) { self.fresh.len().min(COUNTED_AHEAD) } else { 0 }
+        if !self.moves(now) {
+            return 0;
+        }
+        let counted = if is_late { self.fresh.len() } else { self.fresh.younger_than(KEEPS_UP_WITHIN, now) };
+        counted.min(COUNTED_AHEAD)
     }
 
     /// Lets a new delivery wait.
-    pub fn push(&mut self, item: T, limits: &LaneLimits, now: Instant) {
+    pub fn push(&mut self, item: T, priority: Priority, limits: &LaneLimits, now: Instant) {
         if self.fresh.is_empty() && self.held.is_empty() {
             self.moved_at = now;
         }
-        self.fresh.push_back((now, item));
-        if self.fresh.len() >= limits.max_queued {
-            self.full_since.get_or_insert(now);
-        }
+        self.fresh.push(item, priority, limits.max_queued, now);
     }
 
     /// Lets a held delivery wait.
@@ -112,25 +112,27 @@ impl<T> Lane<T> {
         self.held.push_back(item);
     }
 
-    /// The next to send: new ones and held ones in turn.
+    /// The next to send: new ones, the more urgent oftener, and held ones in turn.
     pub fn pop(&mut self, limits: &LaneLimits, now: Instant) -> Option<T> {
         self.moved_at = now;
-        if self.fresh.len() <= limits.max_queued / 2 {
-            self.full_since = None;
-        }
         let from_held = !self.held.is_empty() && (self.held_is_next || self.fresh.is_empty());
         self.held_is_next = !from_held;
-        if from_held { self.held.pop_front() } else { self.fresh.pop_front().map(|(_, item)| item) }
+        if from_held { self.held.pop_front() } else { self.fresh.pop(limits.max_queued) }
     }
 
     /// Takes everything out, held ones first.
     pub fn drain(&mut self) -> (Vec<T>, Vec<T>) {
-        (self.held.drain(..).collect(), self.fresh.drain(..).map(|(_, item)| item).collect())
+        (self.held.drain(..).collect(), self.fresh.drain())
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
         self.fresh.len() + self.held.len()
+    }
+
+    /// How many wait that a new one of this priority does not overtake.
+    pub fn len_before(&self, priority: Priority) -> usize {
+        self.fresh.len_before(priority) + self.held.len()
     }
 
     /// How many held ones wait.
@@ -156,7 +158,7 @@ mod tests {
 
     fn filled(now: Instant) -> Lane<u32> {
         let mut lane = Lane::new(now);
-        (0..3).for_each(|item| lane.push(item, &LIMITS, now));
+        (0..3).for_each(|item| lane.push(item, Priority::Normal, &LIMITS, now));
         lane
     }
 
@@ -164,22 +166,22 @@ mod tests {
     async fn a_full_lane_that_moves_asks_to_wait_for_a_moment_then_overflows() {
         let now = Instant::now();
         let mut lane = filled(now);
-        assert_eq!(lane.room(&LIMITS, now + Duration::from_millis(99)), Room::Soon);
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, now + Duration::from_millis(99)), Room::Soon);
         let later = now + Duration::from_millis(200);
         lane.pop(&LIMITS, later);
-        assert_eq!(lane.room(&LIMITS, later), Room::Yes);
-        lane.push(9, &LIMITS, later);
-        assert_eq!(lane.room(&LIMITS, later), Room::Overflow, "it was never half empty");
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::Yes);
+        lane.push(9, Priority::Normal, &LIMITS, later);
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::Overflow, "it was never half empty");
         (0..3).for_each(|_| assert!(lane.pop(&LIMITS, later).is_some()));
-        (0..3).for_each(|item| lane.push(item, &LIMITS, later));
-        assert_eq!(lane.room(&LIMITS, later), Room::Soon);
+        (0..3).for_each(|item| lane.push(item, Priority::Normal, &LIMITS, later));
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::Soon);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_lane_that_stands_still_keeps_nobody_waiting() {
         let now = Instant::now();
         let later = now + Duration::from_millis(300);
-        assert_eq!(filled(now).room(&LIMITS, later), Room::No(Duration::from_millis(300)));
+        assert_eq!(filled(now).room(Priority::Normal, &LIMITS, later), Room::No(Duration::from_millis(300)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,12 +190,28 @@ mod tests {
         let mut lane = filled(now);
         let later = now + Duration::from_secs(3);
         lane.pop(&LIMITS, later);
-        assert_eq!(lane.room(&LIMITS, later), Room::Overflow);
-        assert_eq!(lane.room(&LIMITS, later + Duration::from_secs(1)), Room::No(Duration::from_secs(4)));
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::Overflow);
+        assert_eq!(
+            lane.room(Priority::Normal, &LIMITS, later + Duration::from_secs(1)),
+            Room::No(Duration::from_secs(4))
+        );
         for _ in 0..2 {
             lane.pop(&LIMITS, later);
         }
-        assert_eq!(lane.room(&LIMITS, later), Room::Yes);
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::Yes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_less_urgent_leaves_room_for_what_is_more() {
+        let now = Instant::now();
+        let mut lane = filled(now);
+        let later = now + Duration::from_secs(3);
+        assert_eq!(lane.room(Priority::Normal, &LIMITS, later), Room::No(Duration::from_secs(3)));
+        assert_eq!([Priority::High, Priority::Low].map(|it| lane.room(it, &LIMITS, later)), [Room::Yes, Room::Yes]);
+        lane.push(7, Priority::High, &LIMITS, later);
+        lane.push(8, Priority::Low, &LIMITS, later);
+        assert_eq!(Priority::ALL.map(|it| lane.len_before(it)), [1, 4, 5]);
+        assert_eq!(lane.pop(&LIMITS, later), Some(7));
     }
 
     #[tokio::test(start_paused = true)]
@@ -211,7 +229,7 @@ mod tests {
         let mut lane = filled(now);
         assert_eq!(lane.read_ahead(false, now), 3);
         assert_eq!(lane.read_ahead(false, now + Duration::from_millis(251)), 0, "it stands still");
-        (0..1_000).for_each(|item| lane.push(item, &LIMITS, now));
+        (0..1_000).for_each(|item| lane.push(item, Priority::Normal, &LIMITS, now));
         assert_eq!(lane.read_ahead(false, now), COUNTED_AHEAD);
         let later = now + Duration::from_millis(600);
         lane.pop(&LIMITS, later);
@@ -229,7 +247,7 @@ mod tests {
             let mut passed_over = [0, 0];
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
-                    0 => { lane.push((0, number), &LIMITS, now); came[0].push(number); }
+                    0 => { lane.push((0, number), Priority::Normal, &LIMITS, now); came[0].push(number); }
                     1 => { lane.push_held((1, number)); came[1].push(number); }
                     _ => {
                         let waits = [lane.fresh.len(), lane.held.len()];

@@ -12,6 +12,7 @@
 
 mod attempt;
 mod entry;
+mod fresh;
 mod gate;
 mod hold;
 mod holding;

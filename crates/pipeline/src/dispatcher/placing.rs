@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use postrider_domain::{
-    Delivery, DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Routing, Run,
+    Delivery, DeliveryEventBody, DeliveryKind, Endpoint, EndpointId, ErrorClass, Priority, Routing, Run,
     delivery_event::{CancelReason, Cancelled, DeadLettered, HoldReason, ParkReason, Parked, Skipped},
     tier::is_early,
 };
@@ -152,7 +152,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) fn reserve_memory(&self, job: &mut Job) -> bool {
         if job.memory.is_none() {
             let delivery = &job.delivery;
-            job.memory = self.shared.memory.reserve(&delivery.tenant, &delivery.endpoint, job.value.len()).ok();
+            let (bytes, priority) = (job.value.len(), job.routing.priority);
+            job.memory = self.shared.memory.reserve(&delivery.tenant, &delivery.endpoint, bytes, priority).ok();
         }
         job.memory.is_some()
     }
@@ -181,12 +182,15 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         if let Some(due) = job.routing.not_before.filter(|due| inactive.is_none() && is_early(*due, broker_now)) {
             return self.park(job, ParkReason::NotDue, due.at.since(broker_now));
         }
-        let room = lane.room(&limits, now);
+        let priority = job.routing.priority;
+        let (room, queued) = (lane.room(priority, &limits, now), lane.len_before(priority));
         let parked = entry.parked.count(broker_now);
+        // What is parked comes back when its time has come; what is urgent does not wait for that.
+        let before = queued + if priority == Priority::High { 0 } else { parked };
         let circumstances = Circumstances {
             inactive,
             parked,
-            turn: entry.pace.turn_of(entry.queued() + parked, monotonic),
+            turn: entry.pace.turn_of(before, monotonic),
             broken: entry.pace.is_broken(),
             holding: entry.hold.is_some(),
             returned: job.routing.not_before.is_some(),
@@ -204,7 +208,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             }
             Place::Lane => {
                 if let Some(Queue::Unordered(lane)) = self.entries.get_mut(&id).map(|entry| &mut entry.queue) {
-                    lane.push(job, &limits, now);
+                    lane.push(job, priority, &limits, now);
                 }
                 self.start(&id);
             }

@@ -149,6 +149,8 @@ pub(super) fn first_tier(tiers: &Tiers, not_before: NotBefore, now: Timestamp) -
 
 #[cfg(test)]
 mod tests {
+    use postrider_domain::Priority;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -162,6 +164,7 @@ mod tests {
             matched_at: NOW,
             version: None,
             generation: 0,
+            priority: Priority::Normal,
             traceparent: None,
         };
         let policy = serde_json::from_str(r#"{"delays_seconds":[30]}"#).unwrap();

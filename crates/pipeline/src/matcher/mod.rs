@@ -5,23 +5,35 @@
 //! Writes:       postrider.deliveries       (key: endpoint id); postrider.rejected; for bodies that are too
 //!               large, postrider.dlq and postrider.delivery-events; to postrider.progress, from where on new
 //!               subscriptions are matched
-//! Commits when: all deliveries of the event are acknowledged, or it is a duplicate of one that was settled; and from
+//! Commits when: all deliveries of the record's events are acknowledged, or it is a duplicate of one that was settled; and from
 //!               where on it is matched so; with the directory's version
 //! On failure:   what can't be written is not settled; what can't be understood is rejected, with its reason;
-//!               without a complete directory no record is looked at
+//!               without a complete directory no record is looked at; a record whose schema can't be fetched holds its
+//!               partition
 //! ```
 
 mod announce;
+mod avro;
+mod counters;
 mod decode;
 mod dedupe;
+mod fields;
+mod inspect;
 mod json;
 mod matching;
+mod partition;
+mod pointer;
 mod record;
 mod rematch;
 mod service;
 mod source;
 
+pub(crate) use avro::Decoder;
+pub use avro::Schemas;
+pub use fields::{FieldFrom, Fields};
+pub use inspect::{Inspected, Inspector, Understood};
 pub(crate) use matching::Scope;
+pub use pointer::{InvalidPointer, Pointer};
 pub(crate) use rematch::rematch;
 pub use service::{Matcher, MatcherConfig, MatcherDeps};
 pub use source::{SourceConfig, SourceFormat};

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use metrics::Counter;
 use postrider_domain::{
     Attempt, Delivery, DirectoryVersion, Event, Routing, Run, Subscription, Timestamp, endpoint::BodyStyle,
     envelope::MAX_BODY_BYTES,
@@ -16,10 +15,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     announce::{Board, Seen},
-    decode::{Rejection, decode, traceparent},
+    avro::Decoder,
+    counters::Counters,
+    decode::{Decoded, Rejection, traceparent},
     dedupe::{Admitted, Dedupe},
     matching::{self, Scope},
-    source::SourceConfig,
 };
 use crate::{burial::Burial, directory::Directory, outgoing};
 
@@ -30,24 +30,34 @@ const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
 const MEMORY_UNIT_BYTES: usize = 1_024;
 
-/// What a record is.
+/// What a record leads to. It has no value if there is neither an event nor a rejection.
 #[derive(Debug)]
-pub(super) enum Looked {
-    /// An event, and the subscription that decides for each endpoint that gets it.
-    Event { event: Box<Event>, deciding: Vec<Arc<Subscription>>, seen: Seen },
-    /// A record without a value.
-    Empty,
-    /// No event.
-    Rejected(Rejection),
+pub(super) struct Looked {
+    /// Its events.
+    pub events: Vec<LookedEvent>,
+    /// What it has that is no event.
+    pub rejections: Vec<Rejection>,
+}
+
+/// An event, and the subscription that decides for each endpoint that gets it.
+#[derive(Debug)]
+pub(super) struct LookedEvent {
+    pub event: Event,
+    pub deciding: Vec<Arc<Subscription>>,
+    /// The directory that it was matched by.
+    pub seen: Seen,
 }
 
 impl Looked {
-    /// The directory that it was matched by, if it was.
+    /// The oldest directory that something of it was matched by, if something was: so no backfill ends behind an event
+    /// that was matched before its subscription was known.
     pub(super) fn seen(&self) -> Option<Seen> {
-        match self {
-            Self::Event { seen, .. } => Some(*seen),
-            Self::Empty | Self::Rejected(_) => None,
-        }
+        self.events.first().map(|first| first.seen)
+    }
+
+    /// The version of the newest.
+    fn version(&self) -> Option<DirectoryVersion> {
+        self.events.last().map(|last| last.seen.version)
     }
 }
 
@@ -58,14 +68,14 @@ pub(super) struct Matched {
     /// The directory's version that it was matched by, if it was.
     pub version: Option<DirectoryVersion>,
     token: SettleToken,
-    admitted: Option<Admitted>,
+    admitted: Vec<Admitted>,
 }
 
 impl Matched {
-    /// Settles the record; from now on others with its event are duplicates.
+    /// Settles the record; from now on others with its events are duplicates.
     pub(super) fn settle(self, now: Timestamp) {
         self.token.settle();
-        if let Some(admitted) = self.admitted {
+        for admitted in self.admitted {
             admitted.settled(now);
         }
     }
@@ -74,10 +84,10 @@ impl Matched {
 /// Matches the records of one source.
 #[derive(Debug)]
 pub(super) struct RecordMatcher<S> {
-    source: SourceConfig,
+    decoder: Decoder,
     directory: Directory,
     layout: Layout,
-    board: Board<S>,
+    topics: Topics,
     sink: S,
     deliveries: Arc<str>,
     burial: Burial<S>,
@@ -87,37 +97,12 @@ pub(super) struct RecordMatcher<S> {
     counters: Counters,
 }
 
-/// What is counted of a source.
-#[derive(Debug)]
-struct Counters {
-    matched: Counter,
-    unmatched: Counter,
-    rejected: Counter,
-    empty: Counter,
-    duplicate: Counter,
-    deliveries: Counter,
-}
-
-impl Counters {
-    fn new(source: &str) -> Self {
-        let events = |outcome: &'static str| metrics::counter!("postrider_matcher_events_total", "source" => source.to_owned(), "outcome" => outcome);
-        Self {
-            matched: events("matched"),
-            unmatched: events("unmatched"),
-            rejected: events("rejected"),
-            empty: events("empty"),
-            duplicate: events("duplicate"),
-            deliveries: metrics::counter!("postrider_matcher_deliveries_total", "source" => source.to_owned()),
-        }
-    }
-}
-
 impl<S: Sink> RecordMatcher<S> {
-    pub(super) fn new(source: SourceConfig, topics: &Topics, layout: &Layout, directory: &Directory, sink: S) -> Self {
+    pub(super) fn new(decoder: Decoder, topics: &Topics, layout: &Layout, directory: &Directory, sink: S) -> Self {
         Self {
-            counters: Counters::new(&source.name),
-            board: Board::new(sink.clone(), layout.clone(), topics, &source.name),
-            source,
+            counters: Counters::new(&decoder.source().name),
+            topics: topics.clone(),
+            decoder,
             directory: directory.clone(),
             layout: layout.clone(),
             burial: Burial::new(sink.clone(), layout.clone(), topics),
@@ -132,9 +117,9 @@ impl<S: Sink> RecordMatcher<S> {
         &self.directory
     }
 
-    /// Where it says from which offsets on new subscriptions are matched.
-    pub(super) fn board(&self) -> Board<S> {
-        self.board.clone()
+    /// Where it says from which offsets on new subscriptions are matched in a topic.
+    pub(super) fn board(&self, topic: &str) -> Board<S> {
+        Board::new(self.sink.clone(), self.layout.clone(), &self.topics, &self.decoder.source().reference(topic))
     }
 
     /// Broker time.
@@ -144,51 +129,80 @@ impl<S: Sink> RecordMatcher<S> {
 
     /// What a partition remembers of its events, from the beginning.
     pub(super) fn dedupe(&self) -> Option<Dedupe> {
-        self.source.dedupe.map(Dedupe::new)
+        self.decoder.source().dedupe.map(Dedupe::new)
     }
 
-    /// What the record is, and who decides about it by the directory as it is now.
-    pub(super) fn look(&self, record: &Record) -> Looked {
-        match decode(&self.source, record) {
-            Ok(Some(event)) => {
-                let candidates = self.directory.candidates(&event.tenant, &event.event_type);
-                let seen = Seen { version: candidates.version, grown: candidates.grown };
-                let deciding = matching::deciding(&event, candidates.subscriptions, Scope::All);
-                Looked::Event { event: Box::new(event), deciding, seen }
-            }
-            Ok(None) => Looked::Empty,
-            Err(rejection) => Looked::Rejected(rejection),
-        }
+    /// What tells the events of records.
+    pub(super) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Who decides about a record's events by the directory as it is now.
+    pub(super) fn look(&self, decoded: Decoded) -> Looked {
+        let Decoded { events, rejections } = decoded;
+        let events = events.into_iter().map(|event| {
+            let candidates = self.directory.candidates(&event.tenant, &event.event_type);
+            let seen = Seen { version: candidates.version, grown: candidates.grown };
+            let deciding = matching::deciding(&event, candidates.subscriptions, Scope::All);
+            LookedEvent { event, deciding, seen }
+        });
+        Looked { events: events.collect(), rejections }
     }
 
     /// Writes all that the record leads to, and answers it, to be settled.
     pub(super) async fn finish(
         self: Arc<Self>,
         inbound: Inbound,
-        looked: Looked,
+        mut looked: Looked,
         dedupe: Option<Dedupe>,
     ) -> Result<Matched, ProduceError> {
         let Inbound { record, token } = inbound;
-        let (offset, version) = (record.offset, looked.seen().map(|seen| seen.version));
-        let mut admitted = None;
-        match looked {
-            Looked::Event { event, deciding, seen } => {
-                if let Some(dedupe) = dedupe {
-                    admitted = dedupe.admit(&event, record.offset, || self.now()).await;
-                    if admitted.is_none() {
-                        self.counters.duplicate.increment(1);
-                        return Ok(Matched { offset, version, token, admitted });
-                    }
-                }
-                self.deliver(&event, deciding, seen.version, &record).await?;
-            }
-            Looked::Empty => self.counters.empty.increment(1),
-            Looked::Rejected(rejection) => {
-                self.counters.rejected.increment(1);
-                reject(&self.sink, &self.rejected, &record, rejection.reason, &rejection.message).await?;
-            }
+        let (offset, version) = (record.offset, looked.version());
+        self.counters.records.increment(1);
+        if looked.events.is_empty() && looked.rejections.is_empty() {
+            self.counters.empty.increment(1);
+        }
+        let mut admitted = Vec::new();
+        if let Some(dedupe) = dedupe {
+            admitted = self.admit(&dedupe, &mut looked.events, offset).await;
+        }
+        // Begun in the order of the events, so that they are written in it.
+        let delivered = looked.events.into_iter().map(|LookedEvent { event, deciding, seen }| {
+            let record = &record;
+            let this = &self;
+            async move { this.deliver(&event, deciding, seen.version, record).await }
+        });
+        try_join_all(delivered).await?;
+        if let Some(first) = looked.rejections.first() {
+            self.counters.rejected.increment(looked.rejections.len() as u64);
+            let message = match looked.rejections.len() - 1 {
+                0 => first.message.clone(),
+                more => format!("{}; and {more} more of its events", first.message),
+            };
+            reject(&self.sink, &self.rejected, &record, first.reason, &message).await?;
         }
         Ok(Matched { offset, version, token, admitted })
+    }
+
+    /// Leaves those of a record's events that are no duplicates, once that is known.
+    async fn admit(&self, dedupe: &Dedupe, events: &mut Vec<LookedEvent>, offset: i64) -> Vec<Admitted> {
+        let count = events.len();
+        // In one order in all records, so that no two wait for each other; of the same event, the first.
+        let mut order: Vec<usize> = (0..count).collect();
+        let id = |index: usize| (&events[index].event.tenant, &events[index].event.id);
+        order.sort_by_key(|index| id(*index));
+        order.dedup_by_key(|index| id(*index));
+        let (mut admitted, mut new) = (Vec::new(), vec![false; count]);
+        for index in order {
+            if let Some(taken) = dedupe.admit(&events[index].event, offset, || self.now()).await {
+                admitted.push(taken);
+                new[index] = true;
+            }
+        }
+        self.counters.duplicate.increment((count - admitted.len()) as u64);
+        let mut new = new.into_iter();
+        events.retain(|_| new.next().expect("there is one for each"));
+        admitted
     }
 
     async fn deliver(
@@ -209,6 +223,7 @@ impl<S: Sink> RecordMatcher<S> {
             matched_at: self.sink.clock().now(),
             version: Some(version),
             generation: 0,
+            priority: self.decoder.source().priority,
             traceparent: traceparent(&record.headers),
         };
         let mut bodies = matching::Bodies::of(event);

@@ -1,49 +1,58 @@
 //! Matches a record once more, for a replay: the same code as live matching, for some of its subscriptions.
 
-use std::sync::Arc;
-
-use postrider_domain::{Delivery, Run, Subscription, TenantId, Timestamp};
+use postrider_domain::{Delivery, Run, TenantId, Timestamp};
 use postrider_kafka::Record;
 
 use super::{
-    decode::{decode, traceparent},
+    avro::Decoder,
+    decode::{Decoded, traceparent},
     matching::{self, Scope},
     record::style,
-    source::SourceConfig,
 };
 use crate::directory::Directory;
 
 /// What a record leads to now.
 #[derive(Debug)]
 pub(crate) struct Rematched {
-    /// When the event happened.
+    /// When its (first) event happened.
     pub time: Timestamp,
-    /// One for each endpoint that wants the event.
+    /// One for each event and each endpoint that wants it.
     pub deliveries: Vec<Delivery>,
     /// The record's trace context.
     pub traceparent: Option<String>,
 }
 
-/// Matches `record` of `source`, by the directory as it is now, with the subscriptions in `scope`; the deliveries are
-/// that `run` of their messages. None: it is no event, or not `tenant`'s. Error: why it can't be understood.
-pub(crate) fn rematch(
-    source: &SourceConfig,
+/// Matches a record, by the directory as it is now, with the subscriptions in `scope`; the deliveries are that `run` of
+/// their messages. Waits while its schema can't be fetched; cancel-safe. None: it is no event, or not `tenant`'s.
+/// Error: why it can't be understood.
+pub(crate) async fn rematch(
+    decoder: &Decoder,
     directory: &Directory,
     record: &Record,
     tenant: Option<&TenantId>,
     scope: Scope<'_>,
     run: &Run,
 ) -> Result<Option<Rematched>, String> {
-    let Some(event) = decode(source, record).map_err(|rejection| rejection.message)? else { return Ok(None) };
-    if tenant.is_some_and(|tenant| *tenant != event.tenant) {
-        return Ok(None);
+    let Decoded { events, rejections } = decoder.decode(record).await;
+    let mut rematched: Option<Rematched> = None;
+    let is_wanted = |owner: &TenantId| tenant.is_none_or(|tenant| tenant == owner);
+    for event in events.iter().filter(|event| is_wanted(&event.tenant)) {
+        let candidates = directory.candidates(&event.tenant, &event.event_type);
+        let mut bodies = matching::Bodies::of(event);
+        let deciding = matching::deciding(event, candidates.subscriptions, scope);
+        let deliveries = deciding.iter().map(|subscription| {
+            matching::delivery(event, bodies.in_style(style(directory, subscription)), subscription, run.clone())
+        });
+        let rematched = rematched.get_or_insert_with(|| Rematched {
+            time: event.time,
+            deliveries: Vec::new(),
+            traceparent: traceparent(&record.headers),
+        });
+        rematched.deliveries.extend(deliveries);
     }
-    let candidates = directory.candidates(&event.tenant, &event.event_type);
-    let deciding = matching::deciding(&event, candidates.subscriptions, scope);
-    let mut bodies = matching::Bodies::of(&event);
-    let delivery = |subscription: &Arc<Subscription>| {
-        matching::delivery(&event, bodies.in_style(style(directory, subscription)), subscription, run.clone())
-    };
-    let deliveries = deciding.iter().map(delivery).collect();
-    Ok(Some(Rematched { time: event.time, deliveries, traceparent: traceparent(&record.headers) }))
+    match rejections.into_iter().next() {
+        // Of a batch, those that are well-formed are matched all the same.
+        Some(rejection) if events.is_empty() => Err(rejection.message),
+        _ => Ok(rematched),
+    }
 }

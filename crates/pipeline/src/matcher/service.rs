@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream::FuturesUnordered};
 use postrider_kafka::{
-    KafkaConfig, Layout, PartitionStream, ProduceError, Readiness, Shutdown, Sink, StageConfig, StageConsumer, Topics,
+    KafkaConfig, Layout, Readiness, ReadinessHandle, Shutdown, Sink, StageConfig, StageConsumer, StartFrom,
+    TopicSelection, Topics, begin_group,
 };
-use tokio::{task::coop::unconstrained, time::MissedTickBehavior};
 
 use super::{
-    announce::Announcer,
-    record::{Matched, RecordMatcher},
+    avro::{Decoder, Schemas},
+    partition::match_partition,
+    record::RecordMatcher,
     source::SourceConfig,
 };
 use crate::{
@@ -18,10 +18,8 @@ use crate::{
     stage::{self, StageError},
 };
 
-/// Records of one partition that may be matched and not acknowledged.
-const MAX_RECORDS_IN_FLIGHT: usize = 256;
-/// How often a partition to which nothing comes looks for new subscriptions.
-const IDLE_ANNOUNCEMENTS: Duration = Duration::from_millis(500);
+/// Between two attempts to find where a source begins.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the matcher reads.
 #[derive(Debug, Clone)]
@@ -43,6 +41,8 @@ pub struct MatcherDeps<S> {
     pub layout: Layout,
     /// What subscriptions there are.
     pub directory: Directory,
+    /// What turns Avro into JSON, if that is configured.
+    pub schemas: Option<Arc<dyn Schemas>>,
     /// Where it writes.
     pub sink: S,
     /// Where it says whether it can work.
@@ -72,11 +72,16 @@ impl<S: Sink> Matcher<S> {
         }
         let mut sources = Vec::with_capacity(config.sources.len());
         for source in config.sources {
-            let mut stage =
-                StageConfig::new(deps.topics.group(&format!("matcher.{}", source.name)), vec![source.topic.clone()]);
-            stage.shutdown_drain = config.shutdown_drain;
+            let group = deps.topics.group(&format!("matcher.{}", source.name));
+            let begun = deps.begin(&group, &source, &readiness);
+            match shutdown.soft.run_until_cancelled(begun).await {
+                Some(begun) => begun?,
+                None => return Ok(()),
+            }
+            let stage = stage_config(group, &source, config.shutdown_drain);
             let consumer = StageConsumer::start(&deps.kafka, stage, shutdown.clone()).map_err(StageError::Start)?;
-            let matcher = RecordMatcher::new(source, &deps.topics, &deps.layout, &deps.directory, deps.sink.clone());
+            let decoder = Decoder::new(Arc::new(source), deps.schemas.clone(), Some(&deps.readiness));
+            let matcher = RecordMatcher::new(decoder, &deps.topics, &deps.layout, &deps.directory, deps.sink.clone());
             sources.push((consumer, Arc::new(matcher)));
         }
         readiness.ready();
@@ -89,67 +94,29 @@ impl<S: Sink> Matcher<S> {
     }
 }
 
-/// Matches one partition's records until it is revoked or the process stops.
-async fn match_partition<S: Sink>(
-    matcher: Arc<RecordMatcher<S>>,
-    mut stream: PartitionStream,
-) -> Result<(), StageError> {
-    let (stopped, aborted) = (stream.stopped(), stream.aborted());
-    let inherited = stream.start_metadata().version;
-    if let Some(version) = inherited {
-        // Not to match by an older directory than whoever matched before.
-        let reached = stopped.run_until_cancelled(matcher.directory().wait_for(version)).await;
-        if reached.is_none() {
-            return Ok(());
+impl<S: Sink> MatcherDeps<S> {
+    /// Sees to it that a source begins where it is told to, if it is started for the first time; however long Kafka
+    /// takes to answer. Error: it never can.
+    async fn begin(&self, group: &str, source: &SourceConfig, readiness: &ReadinessHandle) -> Result<(), StageError> {
+        if self.kafka.embedded && matches!(source.start, StartFrom::Time(_)) {
+            let message = "the in-process broker can't look up offsets by time: use start = \"earliest\" or \"latest\"";
+            return Err(StageError::Start(format!("source '{}': {message}", source.name)));
         }
-    }
-    let mut announcer = Announcer::new(matcher.board(), stream.partition(), inherited);
-    let mut reached = inherited.unwrap_or_default();
-    let mut next_offset = stream.start_offset();
-    let dedupe = matcher.dedupe();
-    let mut in_flight = FuturesUnordered::new();
-    let mut idle = tokio::time::interval(IDLE_ANNOUNCEMENTS);
-    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reading = true;
-    while reading || !in_flight.is_empty() || announcer.is_busy() {
-        let settled: Vec<Matched> = tokio::select! {
-            biased;
-            () = aborted.cancelled() => return Ok(()),
-            free = announcer.announced(!reading), if announcer.is_busy() => free?,
-            Some(done) = in_flight.next() => {
-                let done: Result<Matched, ProduceError> = done;
-                announcer.settle(done?).into_iter().collect()
-            }
-            _ = idle.tick(), if reading && matcher.directory().can_work() => {
-                announcer.observe(matcher.directory().grown(), next_offset);
-                Vec::new()
-            }
-            inbound = stage::next(matcher.directory(), &mut stream),
-                if reading && in_flight.len() < MAX_RECORDS_IN_FLIGHT =>
-            {
-                if let Some(inbound) = inbound {
-                    let looked = matcher.look(&inbound.record);
-                    if let Some(seen) = looked.seen() {
-                        announcer.observe(seen.grown, inbound.record.offset);
-                    }
-                    next_offset = inbound.record.offset + 1;
-                    // What is polled first writes first: nothing but what it waits for may make it yield, or one that
-                    // came later would overtake it, and an ordered endpoint's deliveries would change their order.
-                    in_flight.push(unconstrained(matcher.clone().finish(inbound, looked, dedupe.clone())));
-                } else {
-                    reading = false;
-                }
-                Vec::new()
-            }
-        };
-        for matched in settled {
-            reached = reached.max(matched.version.unwrap_or_default());
-            stream.set_version(reached);
-            matched.settle(matcher.now());
+        let marker = self.topics.layout();
+        while let Err(error) = begin_group(&self.kafka, group, &source.topics, source.start, &marker).await {
+            tracing::warn!(source = source.name, error, "where a source begins is not known yet; trying again");
+            readiness.unready(format!("waiting for Kafka to say where source '{}' begins: {error}", source.name));
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
+        Ok(())
     }
-    Ok(())
 }
 
-#[cfg(test)]
-mod tests;
+fn stage_config(group: String, source: &SourceConfig, shutdown_drain: Duration) -> StageConfig {
+    let (topics, pattern) = match &source.topics {
+        TopicSelection::Topic(topic) => (vec![topic.clone()], None),
+        TopicSelection::Pattern(pattern) => (Vec::new(), Some(pattern.clone())),
+    };
+    let lag = metrics::gauge!("postrider_source_lag_records", "source" => source.name.clone());
+    StageConfig { pattern, lag: Some(lag), shutdown_drain, ..StageConfig::new(group, topics) }
+}

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::finding::{Finding, Wanted};
 use crate::{
     directory::Directory,
-    matcher::{Scope, SourceConfig, rematch},
+    matcher::{Decoder, Scope, rematch},
 };
 
 /// Matches a source's events with one endpoint's subscriptions, or one subscription.
@@ -19,13 +19,13 @@ pub(super) struct Backfill {
     pub job: JobId,
     pub tenant: Option<TenantId>,
     pub wish: Wish,
-    pub source: SourceConfig,
+    pub source: Decoder,
     pub directory: Directory,
 }
 
 impl Backfill {
-    /// What a record comes to. A record that is no event is none of a backfill's: the live matcher rejected it.
-    pub(super) fn look(&self, record: &Record) -> Finding {
+    /// What a record comes to. Cancel-safe. A record that is no event is none of a backfill's: the live matcher rejected it.
+    pub(super) async fn look(&self, record: &Record) -> Finding {
         // Producers' times need not be in order.
         let early = record.timestamp < self.wish.since;
         if early || self.wish.until.is_some_and(|until| record.timestamp >= until) {
@@ -33,7 +33,7 @@ impl Backfill {
         }
         let run = run_of(&self.job, record.partition, record.offset);
         let scope = self.wish.subscription.as_ref().map_or(Scope::Endpoint(&self.wish.endpoint), Scope::Subscription);
-        let rematched = rematch(&self.source, &self.directory, record, self.tenant.as_ref(), scope, &run);
+        let rematched = rematch(&self.source, &self.directory, record, self.tenant.as_ref(), scope, &run).await;
         let Ok(Some(rematched)) = rematched else { return Finding::Unwanted };
         let Some(delivery) = rematched.deliveries.first() else { return Finding::Unwanted };
         Finding::Wanted(Wanted {

@@ -23,8 +23,8 @@ impl Reading {
     /// What a record comes to, once its schema is known. Error: the job can't go on.
     pub(super) async fn look(&mut self, codec: &Codec, record: &Record, now: Timestamp) -> Result<Finding, String> {
         let letters = match self {
-            Self::Rejected(rejected) => return Ok(rejected.look(record)),
-            Self::Backfill(backfill) => return Ok(backfill.look(record)),
+            Self::Rejected(rejected) => return Ok(rejected.look(record).await),
+            Self::Backfill(backfill) => return Ok(backfill.look(record).await),
             Self::DeadLetters(letters) => letters,
         };
         loop {

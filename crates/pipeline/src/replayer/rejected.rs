@@ -10,7 +10,7 @@ use serde_json::json;
 use super::finding::{Finding, Wanted};
 use crate::{
     directory::Directory,
-    matcher::{Scope, SourceConfig, rematch},
+    matcher::{Decoder, Scope, rematch},
 };
 
 /// Matches rejected records again, by the sources as they are configured now.
@@ -19,20 +19,21 @@ pub(super) struct Rejected {
     pub job: JobId,
     pub tenant: Option<TenantId>,
     pub query: RejectedQuery,
-    pub sources: Vec<SourceConfig>,
+    pub sources: Vec<Decoder>,
     pub directory: Directory,
 }
 
 impl Rejected {
-    /// What a record comes to. Records of Postrider's own topics, of sources that are no longer configured, records
+    /// What a record comes to. Cancel-safe. Records of Postrider's own topics, of sources that are no longer configured, records
     /// that were cut, and records that still can't be understood are unavailable.
-    pub(super) fn look(&self, record: &Record) -> Finding {
+    pub(super) async fn look(&self, record: &Record) -> Finding {
         let Some(rejected) = RejectedRecord::read(record) else { return Finding::Unwanted };
-        let source = self.sources.iter().find(|source| *source.topic == *rejected.original.topic);
-        let Some(source) = source else {
+        let decoder = self.sources.iter().find(|decoder| decoder.source().topics.has(&rejected.original.topic));
+        let Some(decoder) = decoder else {
             let wanted = self.tenant.is_none() && self.query.wants("", record.timestamp);
             return if wanted { Finding::Unavailable } else { Finding::Unwanted };
         };
+        let source = decoder.source();
         if !self.query.wants(&source.name, record.timestamp) {
             return Finding::Unwanted;
         }
@@ -42,7 +43,8 @@ impl Rejected {
             return unavailable;
         }
         let run = run_of(&self.job, record.partition, record.offset);
-        match rematch(source, &self.directory, &rejected.original, self.tenant.as_ref(), Scope::All, &run) {
+        let original = &rejected.original;
+        match rematch(decoder, &self.directory, original, self.tenant.as_ref(), Scope::All, &run).await {
             Err(_) => unavailable,
             Ok(Some(rematched)) if !rematched.deliveries.is_empty() => Finding::Wanted(Wanted {
                 sample: json!({

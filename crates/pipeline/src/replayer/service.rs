@@ -7,7 +7,7 @@ use postrider_kafka::{KafkaConfig, Layout, Readiness, Shutdown, Sink, StageConfi
 use super::{logs::Logs, partition, shared::Shared};
 use crate::{
     directory::Directory,
-    matcher::SourceConfig,
+    matcher::{Schemas, SourceConfig},
     stage::{self, StageError},
 };
 
@@ -24,6 +24,8 @@ pub struct ReplayerDeps<S, L> {
     pub directory: Directory,
     /// The sources that can be replayed.
     pub sources: Vec<SourceConfig>,
+    /// What turns Avro into JSON, if that is configured.
+    pub schemas: Option<Arc<dyn Schemas>>,
     /// Where jobs read.
     pub logs: L,
     /// Where it writes.
@@ -51,7 +53,8 @@ impl<S: Sink, L: Logs> Replayer<S, L> {
         let stage = StageConfig::new(deps.topics.group("replayer"), vec![deps.topics.jobs()]);
         let consumer = StageConsumer::start(&deps.kafka, stage, shutdown).map_err(StageError::Start)?;
         let layout = deps.layout.clone();
-        let shared = Shared::new(deps.topics, deps.layout, deps.directory, deps.sources, deps.logs, deps.sink);
+        let sources = (deps.sources, deps.schemas);
+        let shared = Shared::new(deps.topics, deps.layout, deps.directory, sources, deps.logs, deps.sink);
         let shared = Arc::new(shared);
         readiness.ready();
         stage::for_each_partition(consumer, layout, move |stream| partition::serve(shared.clone(), stream)).await

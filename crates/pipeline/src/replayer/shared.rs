@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use postrider_domain::{
-    Attempt, Delivery, Routing, Timestamp,
+    Attempt, Delivery, Priority, Routing, Timestamp,
     envelope::MAX_BODY_BYTES,
     replay::{DeadLetterMark, ReplayProgress},
 };
 use postrider_kafka::{Layout, ProduceError, Record, RejectReason, Sink, Topics, reject};
 use tokio::sync::Semaphore;
 
-use crate::{burial::Burial, directory::Directory, matcher::SourceConfig, outgoing};
+use crate::{
+    burial::Burial,
+    directory::Directory,
+    matcher::{Decoder, Schemas, SourceConfig},
+    outgoing,
+};
 
 /// Jobs of a process that work at a time; the others wait for their turn.
 const MAX_JOBS_AT_WORK: usize = 8;
@@ -22,6 +27,8 @@ pub(super) struct Shared<S, L> {
     pub directory: Directory,
     /// The sources of events, as configured.
     pub sources: Vec<SourceConfig>,
+    /// What turns Avro into JSON, if that is configured.
+    pub schemas: Option<Arc<dyn Schemas>>,
     pub logs: L,
     pub sink: S,
     /// Turns at work.
@@ -37,7 +44,7 @@ impl<S: Sink, L> Shared<S, L> {
         topics: Topics,
         layout: Layout,
         directory: Directory,
-        sources: Vec<SourceConfig>,
+        (sources, schemas): (Vec<SourceConfig>, Option<Arc<dyn Schemas>>),
         logs: L,
         sink: S,
     ) -> Self {
@@ -51,9 +58,15 @@ impl<S: Sink, L> Shared<S, L> {
             layout,
             directory,
             sources,
+            schemas,
             logs,
             sink,
         }
+    }
+
+    /// What tells the events of a source's records.
+    pub(super) fn decoder(&self, source: &SourceConfig) -> Decoder {
+        Decoder::new(Arc::new(source.clone()), self.schemas.clone(), None)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -76,6 +89,7 @@ impl<S: Sink, L> Shared<S, L> {
             matched_at: self.now(),
             version: Some(self.directory.version()),
             generation: 0,
+            priority: Priority::Normal,
             traceparent,
         };
         let bytes = delivery.body.len();

@@ -22,14 +22,14 @@ impl<S: Sink, L: Logs> Run<S, L> {
         match &self.job.source {
             ReplaySource::DeadLetters(_) => Ok(self.shared.topics.dlq()),
             ReplaySource::Rejected(_) => Ok(self.shared.topics.rejected()),
-            ReplaySource::Backfill(backfill) => Ok(self.source(&backfill.source)?.topic),
+            ReplaySource::Backfill(backfill) => Ok(self.source(&backfill.source)?.1),
         }
     }
 
-    fn source(&self, name: &str) -> Result<SourceConfig, Halt> {
-        let source = self.shared.sources.iter().find(|source| source.name == name);
-        source.cloned().ok_or_else(|| {
-            Halt::Failed(format!("there is no source '{name}' in the configuration of the process that replays"))
+    /// The source and the topic that a backfill is of.
+    fn source(&self, reference: &str) -> Result<(&SourceConfig, String), Halt> {
+        SourceConfig::find(&self.shared.sources, reference).ok_or_else(|| {
+            Halt::Failed(format!("there is no source '{reference}' in the configuration of the process that replays"))
         })
     }
 
@@ -52,11 +52,11 @@ impl<S: Sink, L: Logs> Run<S, L> {
                 Reading::DeadLetters(Box::new(letters))
             }
             ReplaySource::Rejected(query) => {
-                let sources = self.shared.sources.clone();
+                let sources = self.shared.sources.iter().map(|source| self.shared.decoder(source)).collect();
                 Reading::Rejected(Box::new(Rejected { job, tenant, query, sources, directory }))
             }
             ReplaySource::Backfill(wish) => {
-                let source = self.source(&wish.source)?;
+                let source = self.shared.decoder(self.source(&wish.source)?.0);
                 Reading::Backfill(Box::new(Backfill { job, tenant, wish, source, directory }))
             }
         })

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates,
-    SubscriptionId, TenantId, delivery::NotBefore, delivery_event::DeadLetter,
+    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Priority, Run,
+    SourceCoordinates, SubscriptionId, TenantId, delivery::NotBefore, delivery_event::DeadLetter,
 };
 use postrider_kafka::{Headers, routing_to_headers};
 
@@ -26,6 +26,7 @@ fn record(offset: i64, due_in: Duration, now: Timestamp) -> Record {
         matched_at: now,
         version: None,
         generation: 0,
+        priority: Priority::Normal,
         traceparent: None,
     };
     Record {

@@ -150,6 +150,9 @@ pub struct BackfillArguments {
     /// The source, as configured; `events` is what the API publishes to.
     #[arg(long, value_name = "NAME", default_value = "events")]
     pub source: String,
+    /// Its topic, if it has a pattern of topics.
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
     /// Events at or after this (the record's time in Kafka): RFC 3339, or how long ago (7d).
     #[arg(long, value_name = "TIME")]
     pub since: Moment,

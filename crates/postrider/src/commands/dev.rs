@@ -1,6 +1,6 @@
 //! `postrider dev`: everything in one process, on a broker and a Postgres that are thrown away.
 
-use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use postrider_control::{
@@ -15,6 +15,7 @@ use postrider_control::{
 };
 use postrider_domain::{egress::IpNet, seal::KeyRing};
 use postrider_kafka::{KafkaConfig, Readiness, Shutdown, Topics, mock::MockBroker};
+use postrider_pipeline::matcher::Schemas;
 use postrider_postgres::{PgPool, local::LocalPostgres};
 
 use super::dev_banner::Sample;
@@ -39,12 +40,12 @@ const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 pub async fn run(arguments: &Dev, loaded: &Loaded) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     telemetry::start_logs(&loaded.config.log)?;
-    let config = dev_config(loaded.config.clone(), arguments.listen);
+    let (config, schemas) = (dev_config(loaded.config.clone(), arguments.listen), roles::schemas(loaded)?);
     let started = tokio::select! {
         started = Servers::start(&config) => started?,
         _ = signals.next() => return Ok(()),
     };
-    let ended = serve(&started, config, arguments.output, &mut signals).await;
+    let ended = serve(&started, config, schemas, arguments.output, &mut signals).await;
     let stopped = started.stop().await;
     ended?;
     stopped.map_err(Failure::from)
@@ -92,15 +93,21 @@ fn topics_of(config: &Config) -> Vec<(String, i32)> {
     let own = Topics::new(&config.kafka.topic_prefix).specs(&connections::tiers(config));
     let mut topics: Vec<(String, i32)> =
         own.into_iter().map(|spec| (spec.name, if spec.single_partition { 1 } else { partitions })).collect();
-    for source in &config.sources {
-        if !topics.iter().any(|(topic, _)| *topic == source.topic) {
-            topics.push((source.topic.clone(), partitions));
+    for named in config.sources.iter().filter_map(|source| source.topic.as_ref()) {
+        if !topics.iter().any(|(topic, _)| topic == named) {
+            topics.push((named.clone(), partitions));
         }
     }
     topics
 }
 
-async fn serve(servers: &Servers, config: Config, output: Output, signals: &mut Signals) -> anyhow::Result<()> {
+async fn serve(
+    servers: &Servers,
+    config: Config,
+    schemas: Option<Arc<dyn Schemas>>,
+    output: Output,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
     let metrics = telemetry::start_metrics()?;
     let shutdown = Shutdown::new();
     let kafka = KafkaConfig {
@@ -115,6 +122,7 @@ async fn serve(servers: &Servers, config: Config, output: Output, signals: &mut 
         config,
         kafka,
         postgres: Some(servers.pool.clone()),
+        schemas,
         key_ring: Some(key_ring.clone()),
         readiness: Readiness::new(),
         metrics: metrics.clone(),

@@ -9,6 +9,7 @@ mod replay;
 mod resize;
 mod run;
 mod serve;
+mod sources;
 mod topics;
 
 pub use run::run;

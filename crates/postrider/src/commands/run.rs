@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{dev, keys, migrate, openapi, replay, serve, topics};
+use super::{dev, keys, migrate, openapi, replay, serve, sources, topics};
 use crate::{
     cli::{Cli, Command, Keys},
     config::{self, ConfigError, Environment, Loaded},
@@ -23,6 +23,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dev(arguments) => runtime.block_on(dev::run(&arguments, &load()?)),
         Command::Migrate => runtime.block_on(migrate::run(&load()?)),
         Command::Topics(command) => runtime.block_on(topics::run(&command, &load()?)),
+        Command::Sources(command) => runtime.block_on(sources::run(&command, &load()?)),
         Command::Keys(Keys::GenerateMaster) => {
             keys::generate_master();
             Ok(())

@@ -1,10 +1,13 @@
 //! `postrider serve`: runs roles until it is told to stop; anew when the topics that they work on were resized.
 
+use std::{sync::Arc, time::Duration};
+
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_domain::seal::KeyRing;
-use postrider_kafka::{Layout, Readiness, Shutdown, Standing, Topics};
+use postrider_kafka::{KafkaConfig, Layout, Readiness, Shutdown, Standing, Topics, offsets_retention};
+use postrider_pipeline::matcher::Schemas;
 use postrider_postgres::PgPool;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     cli::{Role, Serve},
@@ -31,6 +34,10 @@ pub async fn run(arguments: &Serve, loaded: &Loaded) -> Result<(), Failure> {
         warn!("topics are created with one copy (topics.replication_factor = 1): losing a broker loses deliveries");
     }
 
+    if roles.contains(&Role::Matcher) {
+        warn_if_offsets_are_forgotten(&needs.kafka).await;
+    }
+
     loop {
         let ended = tokio::select! {
             ended = serve(&needs, &roles, loaded, &metrics, &mut signals) => ended?,
@@ -43,6 +50,25 @@ pub async fn run(arguments: &Serve, loaded: &Loaded) -> Result<(), Failure> {
     }
     info!("postrider has stopped");
     Ok(())
+}
+
+/// The brokers should remember for this long how far a source was read while nobody reads it.
+const MIN_OFFSETS_RETENTION: Duration = Duration::from_hours(30 * 24);
+/// How long they may take to say for how long they do.
+const ASK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A group whose offsets were forgotten begins at the oldest record that is kept, and delivers everything again.
+async fn warn_if_offsets_are_forgotten(kafka: &KafkaConfig) {
+    match tokio::time::timeout(ASK_PATIENCE, offsets_retention(kafka)).await {
+        Ok(Ok(Some(retention))) if retention < MIN_OFFSETS_RETENTION => warn!(
+            "the brokers forget after {} how far sources were read while no matcher runs (offsets.retention.minutes); \
+             what was delivered is then delivered again: set it to 43200 (30 days) or more",
+            humantime::format_duration(retention)
+        ),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => debug!(%error, "the brokers do not say for how long they remember offsets"),
+        Err(_) => debug!("the brokers did not say in time for how long they remember offsets"),
+    }
 }
 
 /// Why the roles have ended.
@@ -73,6 +99,7 @@ async fn serve(
         config: loaded.config.clone(),
         kafka,
         postgres: needs.postgres.clone(),
+        schemas: needs.schemas.clone(),
         key_ring: needs.key_ring.clone(),
         readiness: Readiness::new(),
         metrics: metrics.clone(),
@@ -107,12 +134,13 @@ async fn until_outdated(layout: &Layout) {
 }
 
 /// How long records that were sent may take to be acknowledged at the very end.
-const FLUSH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the roles need, reached.
 struct Needs {
-    kafka: postrider_kafka::KafkaConfig,
+    kafka: KafkaConfig,
     postgres: Option<PgPool>,
+    schemas: Option<Arc<dyn Schemas>>,
     key_ring: Option<KeyRing>,
 }
 
@@ -124,6 +152,7 @@ impl Needs {
             Some(role) => Some(loaded.key_ring(&format!("the role {role}"))?),
             None => None,
         };
+        let schemas = roles::schemas(loaded)?;
         let needs_postgres = roles.iter().find(|role| role.needs_postgres()).map(|role| format!("the role {role}"));
         if let Some(role) = &needs_postgres {
             loaded.postgres_url(role)?;
@@ -133,7 +162,7 @@ impl Needs {
             Some(role) => Some(connections::postgres(loaded, &role).await?),
             None => None,
         };
-        Ok(Self { kafka, postgres, key_ring })
+        Ok(Self { kafka, postgres, schemas, key_ring })
     }
 
     async fn open_kafka(&self, loaded: &Loaded, shutdown: &Shutdown) -> anyhow::Result<Kafka> {

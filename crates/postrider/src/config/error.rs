@@ -95,7 +95,7 @@ pub fn in_words(serde_message: &str, path: &str) -> String {
 }
 
 /// Sections and tables whose values are passwords and keys.
-const SECRETIVE: [&str; 4] = ["security", "postgres", "kafka.properties", "egress.proxy"];
+const SECRETIVE: [&str; 5] = ["security", "postgres", "kafka.properties", "egress.proxy", "schema_registry"];
 
 /// The message without the text that it quotes, where that text may be a secret.
 fn without_secrets(message: &str, path: &str) -> String {

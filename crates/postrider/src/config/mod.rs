@@ -4,6 +4,7 @@ mod error;
 mod layers;
 mod origin;
 mod sections;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -11,5 +12,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use layers::{Environment, Loaded, load};
-pub use sections::{Config, LogFormat, LogSection, SourceFormat};
+pub use sections::{Config, LogFormat, LogSection};
+pub use sources::{SourceFormat, SourceSection};
 pub use validate::BUILT_IN_SOURCE;

@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
-use postrider_domain::{TenantId, egress::IpNet};
+use postrider_domain::egress::IpNet;
 use serde::Deserialize;
 
-use super::values::{ByteSize, DnsServer, Properties, ProxyAddress, Secret, durations, parsed};
+use super::{
+    sources::{SchemaRegistrySection, SourceSection},
+    values::{ByteSize, DnsServer, Properties, ProxyAddress, Secret, durations},
+};
 
 /// The whole configuration. Every key has a default but those whose docs say otherwise.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,6 +40,8 @@ pub struct Config {
     pub dispatcher: DispatcherSection,
     /// Topics that events are read from, besides `<prefix>.events`, which always is one.
     pub sources: Vec<SourceSection>,
+    /// Schemas of Avro records in sources.
+    pub schema_registry: SchemaRegistrySection,
     /// How the process ends.
     pub shutdown: ShutdownSection,
     /// Logs.
@@ -144,7 +149,7 @@ pub struct RetrySection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DispatcherSection {
-    /// Deliveries that may wait in the lane of one endpoint; past it its partition waits, for `park_after` at most.
+    /// Deliveries of one priority that may wait in the lane of one endpoint; past it its partition waits, for `park_after` at most.
     pub max_queued_per_lane: NonZeroU32,
     /// Requests to one endpoint at the same time, at most: 1 to 64. It adapts to how the endpoint keeps up.
     pub lane_concurrency: NonZeroU32,
@@ -167,49 +172,6 @@ pub struct DispatcherSection {
     pub egress_grace: Duration,
     /// Memory for deliveries that wait in lanes, over all endpoints.
     pub max_waiting_bytes: ByteSize,
-}
-
-/// `[[sources]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSection {
-    /// Its name: part of event ids and of its consumer group, so never change it. Required.
-    pub name: String,
-    /// The topic. Required.
-    pub topic: String,
-    /// What its records are.
-    #[serde(default)]
-    pub format: SourceFormat,
-    /// The tenant of records that name none.
-    #[serde(default, deserialize_with = "parsed")]
-    pub tenant: Option<TenantId>,
-    /// Drop events whose id was seen of late in the same partition. Unset: every record is an event of its own.
-    #[serde(default)]
-    pub dedupe: Option<DedupeSection>,
-}
-
-/// `dedupe` of a source.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DedupeSection {
-    /// How long an id is remembered.
-    #[serde(with = "humantime_serde")]
-    pub window: Duration,
-    /// How many ids are remembered of each partition.
-    pub max_ids: NonZeroU32,
-}
-
-/// What the records of a source are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceFormat {
-    /// `CloudEvents` where a record says so, else plain JSON.
-    #[default]
-    Auto,
-    /// `{"type", "data", …}`.
-    Json,
-    /// `CloudEvents` 1.0, binary or structured.
-    Cloudevents,
 }
 
 /// `[shutdown]`
@@ -304,12 +266,6 @@ impl Default for DispatcherSection {
             egress_grace: Duration::from_hours(24),
             max_waiting_bytes: ByteSize::mebibytes(64),
         }
-    }
-}
-
-impl Default for DedupeSection {
-    fn default() -> Self {
-        Self { window: Duration::from_mins(10), max_ids: count(100_000) }
     }
 }
 

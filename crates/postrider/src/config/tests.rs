@@ -2,6 +2,10 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use postrider_domain::{Priority, Timestamp};
+use postrider_kafka::{StartFrom, Topics};
+use postrider_pipeline::matcher::FieldFrom;
+
 use super::*;
 
 /// A folder with a configuration file and an environment.
@@ -89,7 +93,7 @@ fn an_error_in_the_file_names_its_line_and_key() {
         ("[api]\n\nlisten = \"nowhere\"\n", "p.toml:3: 'api.listen': invalid socket address syntax"),
         ("[retry]\ntiers = [\"1s\", \"5x\"]\n", "p.toml:2: 'retry.tiers"),
         ("[retry]\ntiers = [\"1s\", \"1s\"]\n", "p.toml:2: retry.tiers "),
-        ("[[sources]]\nname = \"a\"\n", "p.toml:1: 'sources[0].topic' is missing"),
+        ("[[sources]]\nname = \"a\"\n", "p.toml:1: sources.0.topic is missing: name the topic, or set"),
         (
             "[[sources]]\nname = \"a\"\ntopic = \"t\"\ntenant = \"acme\"\n",
             "p.toml:4: 'sources[0].tenant': 'acme' is not",
@@ -99,6 +103,58 @@ fn an_error_in_the_file_names_its_line_and_key() {
             "p.toml:4: sources.0.dedupe has a window of zero",
         ),
         ("[[sources]]\nname = \"events\"\ntopic = \"t\"\n", "p.toml:2: sources.0.name is 'events'"),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\ntopic_pattern = \"^t\"\n",
+            "p.toml:4: sources.0.topic_pattern and topic are both set",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic_pattern = \"shop\"\n",
+            "p.toml:3: sources.0.topic_pattern must begin with '^'",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic_pattern = \"^(\"\n",
+            "p.toml:3: sources.0.topic_pattern is not a regular expression: error: unclosed group",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"postrider.dlq\"\n",
+            "p.toml:3: sources.0.topic is 'postrider.dlq', one of Postrider's own topics",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nstart = \"yesterday\"\n",
+            "p.toml:4: 'sources[0].start': 'yesterday' is no place to start: write \"earliest\"",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\npriority = \"urgent\"\n",
+            "p.toml:4: 'sources[0].priority': unknown variant `urgent`, expected one of",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nformat = \"avro\"\n",
+            "p.toml:4: sources.0.format is avro, which needs schemas: set schema_registry.url",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\n[sources.fields]\ntype = { pointer = \"a\" }\n",
+            "p.toml:5: sources.0.fields.type has the pointer 'a': a JSON pointer is empty or begins with '/'",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nfields.id = { constant = \"7\" }\n",
+            "p.toml:4: sources.0.fields.id can't be a constant: use header, pointer, key",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nfields.tenant = { constant = \"acme\" }\n",
+            "p.toml:4: sources.0.fields.tenant is no tenant: 'acme' is not",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nfields.time = { key = true }\n",
+            "p.toml:4: sources.0.fields.time can't be a key: use header, pointer, timestamp",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nfields.kind = { key = true }\n",
+            "p.toml:4: unknown key 'sources[0].fields.kind'; known keys here: type, id",
+        ),
+        (
+            "[[sources]]\nname = \"a\"\ntopic = \"t\"\nfields.type = { heder = \"x\" }\n",
+            "p.toml:4: 'sources[0].fields.type",
+        ),
         ("[topics]\nmin_insync_replicas = 2\n", "p.toml:2: topics.min_insync_replicas is 2, more than"),
         ("kafka = [\n", "p.toml:"),
         ("[kafka]\nproperties = { \"linger.ms\" = 1.5 }\n", "p.toml:2: 'kafka.properties"),
@@ -108,6 +164,56 @@ fn an_error_in_the_file_names_its_line_and_key() {
         assert!(error.starts_with(beginning), "{file:?}: {error}");
         assert!(!error.contains('\n'), "one line: {error:?}");
     }
+}
+
+#[test]
+fn a_source_says_where_the_parts_of_its_events_are() {
+    let file = r#"
+        [schema_registry]
+        url = "http://127.0.0.1:8081"
+        [[sources]]
+        name = "orders"
+        topic_pattern = '^shop\.orders\.v\d$'
+        format = "avro"
+        start = "2026-01-31T12:00:00Z"
+        priority = "low"
+        [sources.fields]
+        type = { header = "event-type" }
+        id = { pointer = "/meta/id" }
+        time = { timestamp = true }
+        tenant = { constant = "ten_01hzzzzzzzzzzzzzzzzzzzzzzz" }
+        subject = { key = true }
+        payload = { pointer = "" }
+    "#;
+    let config = Setting::with_file(file).load().unwrap();
+    let source = &config.sources[0];
+    let fields = source.fields().unwrap();
+    assert_eq!(fields.event_type, Some(FieldFrom::Header("event-type".to_owned())));
+    assert_eq!(fields.id, Some(FieldFrom::Pointer("/meta/id".parse().unwrap())));
+    assert_eq!((fields.time, fields.subject), (Some(FieldFrom::Timestamp), Some(FieldFrom::Key)));
+    assert_eq!(fields.tenant, Some(FieldFrom::Constant("ten_01hzzzzzzzzzzzzzzzzzzzzzzz".to_owned())));
+    assert_eq!((fields.previous, fields.payload), (None, Some(FieldFrom::Pointer("".parse().unwrap()))));
+    let topics = source.selection(Topics::new("postrider")).unwrap();
+    assert!(topics.has("shop.orders.v1") && !topics.has("shop.orders.v1.old"));
+    assert_eq!(source.start.0, StartFrom::Time(Timestamp::parse_rfc3339("2026-01-31T12:00:00Z").unwrap()));
+    assert_eq!(source.priority, Priority::Low);
+    let registry = config.schema_registry.registry().unwrap();
+    assert_eq!(registry.url.as_deref(), Some("http://127.0.0.1:8081"));
+}
+
+#[test]
+fn a_registrys_password_is_read_from_its_file_and_needs_a_url() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), "hunter2\n").unwrap();
+    let section = format!("[schema_registry]\npassword_file = \"{}\"\n", secret.path().display());
+    let setting = Setting::with_file(&format!("{section}url = \"https://registry:8081\"\nusername = \"u\"\n"));
+    let config = setting.load().unwrap();
+    assert_eq!(config.schema_registry.registry().unwrap().password.as_deref(), Some("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let setting = Setting::with_file(&section);
+    let loaded = load(Some(&setting.path()), &setting.environment).unwrap();
+    let error = loaded.schema_registry().unwrap_err().to_string();
+    assert!(error.contains("p.toml:1: schema_registry.url is missing"), "{error}");
 }
 
 #[test]

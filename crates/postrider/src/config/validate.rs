@@ -1,15 +1,17 @@
 //! Checks that types can't make, and the files that secrets are in.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use postrider_domain::{seal::KeyRing, tier::Tiers};
+use postrider_kafka::SchemaRegistry;
 use tracing_subscriber::EnvFilter;
 
 use super::{
     error::{ConfigError, Origin},
     layers::Loaded,
     origin::Origins,
-    sections::{Config, SourceSection},
+    sections::Config,
+    sources,
     values::Secret,
 };
 
@@ -62,7 +64,7 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
         let problem = "must be error, warn, info, debug or trace, or a list per module (info,postrider_pipeline=debug)";
         return invalid(&["log", "level"], problem.to_owned());
     }
-    check_sources(&config.sources, &origins)?;
+    check_sources(&config, &origins)?;
     Ok(Loaded { config, origins })
 }
 
@@ -77,6 +79,21 @@ impl Loaded {
     pub fn postgres_url(&self, needed_by: &str) -> Result<&Secret, ConfigError> {
         let url = self.config.postgres.url.as_ref().filter(|url| !url.reveal().is_empty());
         url.ok_or_else(|| missing("postgres.url", needed_by))
+    }
+
+    /// What turns Avro into JSON, if it is configured. Reads the files with schemas.
+    pub fn schema_registry(&self) -> Result<Option<SchemaRegistry>, ConfigError> {
+        let section = &self.config.schema_registry;
+        let Some(config) = section.registry() else {
+            let is_needed = section.username.is_some() || section.password.is_some() || !section.subjects.is_empty();
+            let problem = "is missing: set it, or leave the rest of the section out";
+            let missing = invalid(&self.origins, &["schema_registry", "url"], problem);
+            return if is_needed { Err(missing) } else { Ok(None) };
+        };
+        let registry = SchemaRegistry::new(&config);
+        registry
+            .map(Some)
+            .map_err(|error| invalid(&self.origins, &["schema_registry"], &format!("can't be used: {error}")))
     }
 
     /// The key ring, needed by `needed_by`.
@@ -102,32 +119,18 @@ fn invalid(origins: &Origins, path: &[&str], problem: &str) -> ConfigError {
     ConfigError::Invalid { origin: origins.of(path), message: format!("{} {problem}", path.join(".")) }
 }
 
-fn is_topic_byte(byte: u8) -> bool {
+/// Whether names of topics may have it.
+pub fn is_topic_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-fn check_sources(sources: &[SourceSection], origins: &Origins) -> Result<(), ConfigError> {
-    let mut names = BTreeSet::from([BUILT_IN_SOURCE]);
-    for (index, source) in sources.iter().enumerate() {
+fn check_sources(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
+    let checked = sources::check(&config.sources, &config.schema_registry, &config.kafka.topic_prefix, BUILT_IN_SOURCE);
+    checked.map_err(|(index, (key, problem))| {
         let index = index.to_string();
-        let at = |key: &str, problem: &str| Err(invalid(origins, &["sources", &index, key], problem));
-        if source.name.is_empty() || !source.name.bytes().all(is_topic_byte) {
-            return at("name", "must be letters, digits, '.', '_' and '-'");
-        }
-        if source.name == BUILT_IN_SOURCE {
-            return at("name", "is 'events', the name of the source that always exists: choose another");
-        }
-        if !names.insert(&source.name) {
-            return at("name", &format!("is '{}', which another source has: names must differ", source.name));
-        }
-        if source.topic.is_empty() || !source.topic.bytes().all(is_topic_byte) {
-            return at("topic", "is not the name of a topic");
-        }
-        if source.dedupe.is_some_and(|dedupe| dedupe.window.is_zero()) {
-            return at("dedupe", "has a window of zero: use at least \"1s\", or no dedupe at all");
-        }
-    }
-    Ok(())
+        let path: Vec<&str> = ["sources", &index].into_iter().chain(key.split('.')).collect();
+        invalid(origins, &path, &problem)
+    })
 }
 
 fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), ConfigError> {
@@ -138,6 +141,8 @@ fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), Confi
         ["security", "master_keys"],
         origins,
     )?;
+    let registry = &mut config.schema_registry;
+    read_secret(&mut registry.password, registry.password_file.as_deref(), ["schema_registry", "password"], origins)?;
     for (name, path) in &config.kafka.properties_files {
         if config.kafka.properties.contains(name) {
             let problem = format!("has '{name}', which kafka.properties has too: set one of them");

@@ -3,25 +3,20 @@
 use std::future::Future;
 
 use anyhow::{Error, anyhow};
-use postrider_domain::dedupe::DedupeLimits;
 use postrider_kafka::Shutdown;
 use postrider_pipeline::{
     directory::Directory,
     dispatcher::{Dispatcher, DispatcherConfig, DispatcherDeps},
     egress::{EgressClient, EgressConfig},
-    matcher::{self, Matcher, MatcherConfig, MatcherDeps},
+    matcher::{Matcher, MatcherConfig, MatcherDeps},
     replayer::{KafkaLogs, Replayer, ReplayerDeps},
     resize::stand_by,
     retrier::{Retrier, RetrierDeps},
     stage::StageError,
 };
 
-use super::Parts;
-use crate::{
-    cli::Role,
-    config::{BUILT_IN_SOURCE, Config, SourceFormat},
-    lifecycle::Lifecycle,
-};
+use super::{Parts, sources::sources};
+use crate::{cli::Role, lifecycle::Lifecycle};
 
 /// Starts those of `roles` that are of the data plane, and the directory that they look things up in.
 pub fn start(parts: &Parts, roles: &[Role], lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
@@ -59,15 +54,13 @@ fn start_directory(parts: &Parts, lifecycle: &mut Lifecycle) -> Directory {
 
 fn start_matcher(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle) {
     let kafka = &parts.kafka;
-    let config = MatcherConfig {
-        sources: sources(&parts.config, kafka.topics.events()),
-        shutdown_drain: parts.config.shutdown.drain,
-    };
+    let config = MatcherConfig { sources: sources(&parts.config), shutdown_drain: parts.config.shutdown.drain };
     let deps = MatcherDeps {
         kafka: kafka.config.clone(),
         topics: kafka.topics.clone(),
         layout: kafka.layout.clone(),
         directory,
+        schemas: parts.schemas.clone(),
         sink: kafka.producer.clone(),
         readiness: parts.readiness.clone(),
     };
@@ -125,7 +118,8 @@ fn start_replayer(parts: &Parts, directory: Directory, lifecycle: &mut Lifecycle
         topics: kafka.topics.clone(),
         layout: kafka.layout.clone(),
         directory,
-        sources: sources(&parts.config, kafka.topics.events()),
+        sources: sources(&parts.config),
+        schemas: parts.schemas.clone(),
         logs,
         sink: kafka.patient_producer.clone(),
         readiness: parts.readiness.clone(),
@@ -160,29 +154,7 @@ fn courier(parts: &Parts) -> anyhow::Result<EgressClient> {
     EgressClient::new(&config, parts.resolver()?).map_err(|reason| anyhow!(reason))
 }
 
-/// The configured sources, and the one that always is.
-fn sources(config: &Config, events_topic: String) -> Vec<matcher::SourceConfig> {
-    let built_in = matcher::SourceConfig {
-        name: BUILT_IN_SOURCE.to_owned(),
-        topic: events_topic,
-        format: matcher::SourceFormat::Auto,
-        tenant: None,
-        dedupe: None,
-    };
-    let configured = config.sources.iter().map(|source| matcher::SourceConfig {
-        name: source.name.clone(),
-        topic: source.topic.clone(),
-        format: match source.format {
-            SourceFormat::Auto => matcher::SourceFormat::Auto,
-            SourceFormat::Json => matcher::SourceFormat::Json,
-            SourceFormat::Cloudevents => matcher::SourceFormat::CloudEvents,
-        },
-        tenant: source.tenant.clone(),
-        dedupe: source.dedupe.map(|dedupe| DedupeLimits { window: dedupe.window, max_ids: in_memory(dedupe.max_ids) }),
-    });
-    std::iter::once(built_in).chain(configured).collect()
-}
-
-fn in_memory(count: std::num::NonZeroU32) -> usize {
+/// A count, as the number of things in memory.
+pub(super) fn in_memory(count: std::num::NonZeroU32) -> usize {
     usize::try_from(count.get()).unwrap_or(usize::MAX)
 }

@@ -3,5 +3,7 @@
 mod control_plane;
 mod data_plane;
 mod parts;
+mod sources;
 
 pub use parts::{Parts, start};
+pub use sources::{schemas, sources};

@@ -1,12 +1,12 @@
 //! Starting the roles of a process.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::anyhow;
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_domain::{egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{Readiness, Shutdown};
-use postrider_pipeline::egress::VettedResolver;
+use postrider_pipeline::{egress::VettedResolver, matcher::Schemas};
 use postrider_postgres::PgPool;
 
 use super::{control_plane, data_plane};
@@ -20,6 +20,8 @@ pub struct Parts {
     pub kafka: Kafka,
     /// Postgres, if a role needs it.
     pub postgres: Option<PgPool>,
+    /// What turns Avro into JSON, if it is configured.
+    pub schemas: Option<Arc<dyn Schemas>>,
     /// The master keys, if a role needs them.
     pub key_ring: Option<KeyRing>,
     /// What `/readyz` tells.

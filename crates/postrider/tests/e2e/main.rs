@@ -22,6 +22,7 @@ mod publishing;
 mod replaying;
 mod resizing;
 mod retrying;
+mod sources;
 mod speed;
 mod start;
 mod support;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         directory::tests(),
         egress::tests(),
         publishing::tests(),
+        sources::tests(),
         retrying::tests(),
         matching::tests(),
         log::tests(),

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Run, SourceCoordinates, SubscriptionId,
-    TenantId,
+    Attempt, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Priority, Run, SourceCoordinates,
+    SubscriptionId, TenantId,
     delivery::Header,
     egress::EgressPolicy,
     endpoint::{CustomHeader, EndpointSettings, HmacEncoding, SigningStyle, purpose},
@@ -78,6 +78,7 @@ fn first() -> Routing {
         matched_at: NOW,
         version: None,
         generation: 0,
+        priority: Priority::Normal,
         traceparent: None,
     }
 }

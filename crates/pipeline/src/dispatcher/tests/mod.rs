@@ -16,8 +16,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
-    EndpointId, ErrorClass, EventId, MessageId, Outcome, Routing, Run, SecretId, SourceCoordinates, SubscriptionId,
-    TenantId, Timestamp,
+    EndpointId, ErrorClass, EventId, MessageId, Outcome, Priority, Routing, Run, SecretId, SourceCoordinates,
+    SubscriptionId, TenantId, Timestamp,
     delivery_event::{DeadLetter, HoldReason, ParkReason},
     egress::EgressPolicy,
     endpoint::{EndpointSecret, EndpointSettings, purpose},
@@ -332,6 +332,7 @@ impl Bench {
             matched_at: self.sink.clock().now(),
             version: Some(DirectoryVersion { epoch: 1, seq: 1 }),
             generation: 0,
+            priority: Priority::Normal,
             traceparent: None,
         }
     }

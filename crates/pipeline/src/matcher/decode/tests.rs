@@ -1,11 +1,20 @@
 use postrider_domain::message_id::event_id;
 
 use super::*;
+use crate::matcher::{FieldFrom, Fields};
 
 const TENANT: &str = "ten_01hzzzzzzzzzzzzzzzzzzzzzzz";
 
 fn source(format: SourceFormat) -> SourceConfig {
-    SourceConfig { name: "orders".to_owned(), topic: "shop.orders".to_owned(), format, tenant: None, dedupe: None }
+    SourceConfig { format, ..SourceConfig::new("orders", "shop.orders") }
+}
+
+/// Decodes a record that is one event at most.
+fn decode(source: &SourceConfig, record: &Record) -> Result<Option<Event>, Rejection> {
+    check_size(record)?;
+    let Decoded { mut events, mut rejections } = super::decode(source, record);
+    assert!(events.len() + rejections.len() <= 1, "{events:?} {rejections:?}");
+    rejections.pop().map_or_else(|| Ok(events.pop()), Err)
 }
 
 fn record(headers: &[(&'static str, &str)], value: &str) -> Record {
@@ -157,10 +166,11 @@ fn what_is_not_an_event_is_rejected_with_its_reason() {
     let deep = format!(r#"{{"type":"a","tenant":"{TENANT}","data":{}x}}"#, "[".repeat(10_000));
     let table = [
         ("nonsense".to_owned(), RejectReason::Undecodable, "not an event in JSON"),
-        ("[1]".to_owned(), RejectReason::Undecodable, "a JSON list"),
+        ("[1]".to_owned(), RejectReason::Undecodable, "event 1 of 1: it is not an event in JSON"),
+        ("[1".to_owned(), RejectReason::Undecodable, "not a list in JSON"),
         ("17".to_owned(), RejectReason::Undecodable, "not an event in JSON"),
         (deep, RejectReason::Undecodable, "not an event in JSON"),
-        (with(r#","type":7"#), RejectReason::Undecodable, "expected a string"),
+        (with(r#","type":7"#), RejectReason::Undecodable, "'type' is not text"),
         (with(r#","type":"a","timestamp":1.5"#), RejectReason::Undecodable, "whole number"),
         (with(r#","type":"a","timestamp":"soon""#), RejectReason::Undecodable, "RFC 3339"),
         (with(r#","type":"a","id":{}"#), RejectReason::Undecodable, "not text or a number"),
@@ -229,4 +239,200 @@ fn only_a_well_formed_trace_context_is_passed_on() {
     assert_eq!(traceparent(&record(&[("traceparent", good)], "").headers).as_deref(), Some(good));
     assert_eq!(traceparent(&record(&[("ce_traceparent", good)], "").headers).as_deref(), Some(good));
     assert_eq!(traceparent(&record(&[("traceparent", "x\r\ny")], "").headers), None);
+}
+
+fn batch(source: &SourceConfig, value: &str) -> Decoded {
+    super::decode(source, &record(&[("content-type", "application/cloudevents-batch+json")], value))
+}
+
+fn cloudevent(id: &str, more: &str) -> String {
+    format!(r#"{{"specversion":"1.0","id":"{id}","source":"/shop","type":"order.created","tenant":"{TENANT}"{more}}}"#)
+}
+
+#[test]
+fn a_batch_is_its_events_in_order_with_their_bytes_untouched() {
+    let value = format!(r" [{}, {} ]", cloudevent("1", r#","data":{ "n": 1.10 }"#), cloudevent("2", r#","data":[ ]"#));
+    for format in [SourceFormat::Auto, SourceFormat::CloudEvents] {
+        let Decoded { events, rejections } = batch(&source(format), &value);
+        assert!(rejections.is_empty(), "{rejections:?}");
+        let found: Vec<_> = events.iter().map(|event| (event.id.clone(), &*event.data)).collect();
+        let id = |id: &str| event_id("orders", Some("/shop"), id);
+        assert_eq!(found, [(id("1"), &b"{ \"n\": 1.10 }"[..]), (id("2"), &b"[ ]"[..])]);
+    }
+    assert!(batch(&source(SourceFormat::Auto), "[]").events.is_empty());
+    let refused = batch(&source(SourceFormat::Json), &value).rejections;
+    assert!(refused[0].message.contains("a JSON list"), "{refused:?}");
+}
+
+#[test]
+fn what_is_wrong_in_a_batch_is_named_and_the_rest_is_understood() {
+    let value = format!(r"[{},7,{}]", cloudevent("1", ""), cloudevent("3", r#","time":"soon""#));
+    let Decoded { events, rejections } = batch(&source(SourceFormat::Auto), &value);
+    assert_eq!(events.len(), 1);
+    let messages: Vec<&str> = rejections.iter().map(|rejection| rejection.message.as_str()).collect();
+    assert!(messages[0].starts_with("event 2 of 3: it is not an event"), "{messages:?}");
+    assert!(messages[1].starts_with("event 3 of 3: the time \"soon\""), "{messages:?}");
+    let many = format!("[{}1]", "1,".repeat(1_000));
+    assert_eq!(batch(&source(SourceFormat::Auto), &many).rejections[0].reason, RejectReason::TooLarge);
+}
+
+#[test]
+fn events_of_a_batch_without_ids_are_told_apart() {
+    let anonymous = format!(r#"{{"specversion":"1.0","source":"/","type":"a","tenant":"{TENANT}"}}"#);
+    let events = batch(&source(SourceFormat::Auto), &format!("[{anonymous},{anonymous}]")).events;
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, ["at,6:orders,11:shop.orders,2,40,1000,0", "at,6:orders,11:shop.orders,2,40,1000,1"]);
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a source's fields are")]
+fn at(pointer: &str) -> Option<FieldFrom> {
+    Some(FieldFrom::Pointer(pointer.parse().unwrap()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a source's fields are")]
+fn in_header(name: &str) -> Option<FieldFrom> {
+    Some(FieldFrom::Header(name.to_owned()))
+}
+
+fn mapped(fields: Fields) -> SourceConfig {
+    SourceConfig { fields, ..source(SourceFormat::Json) }
+}
+
+#[test]
+fn the_parts_of_an_event_are_where_the_source_says() {
+    let source = mapped(Fields {
+        event_type: in_header("event-type"),
+        id: at("/meta/id"),
+        time: at("/meta/at"),
+        tenant: Some(FieldFrom::Constant(TENANT.to_owned())),
+        subject: Some(FieldFrom::Key),
+        ordering_key: at("/after/customer"),
+        previous: at("/before"),
+        payload: at("/after"),
+    });
+    // What the format would have there means something else here.
+    let value = r#"{"type":{},"id":[],"tenant":7,"timestamp":"soon","subject":1,
+        "meta":{"id":1234567890123456789012,"at":1700000000},"before":{"n":1.0},"after":{ "n": 1.10,"customer":"c7" }}"#;
+    let event = decode(&source, &record(&[("event-type", "order.changed")], value)).unwrap().unwrap();
+    assert_eq!(event.id, event_id("orders", None, "1234567890123456789012"));
+    assert_eq!((event.event_type.as_str(), event.tenant.as_str()), ("order.changed", TENANT));
+    assert_eq!(event.time, Timestamp::from_millis(1_700_000_000_000));
+    assert_eq!((event.subject.as_deref(), event.ordering_key.as_deref()), (Some("customer 7"), Some("c7")));
+    assert_eq!(event.data, r#"{ "n": 1.10,"customer":"c7" }"#);
+    assert_eq!(
+        (event.previous.as_deref(), event.content_type.as_str()),
+        (Some(&b"{\"n\":1.0}"[..]), "application/json")
+    );
+}
+
+#[test]
+fn the_whole_record_may_be_the_payload_whatever_it_is() {
+    let fields = || Fields { event_type: in_header("t"), payload: at(""), ..Fields::default() };
+    let source = SourceConfig { tenant: Some(TENANT.parse().unwrap()), ..mapped(fields()) };
+    for value in [r#"{"any": "thing"}"#, "[1, 2]", "17", "\"text\"", "null"] {
+        let event = decode(&source, &record(&[("t", "a.b")], value)).unwrap().unwrap();
+        assert_eq!(event.data, value);
+    }
+    let rejection = decode(&source, &record(&[("t", "a.b")], "nonsense")).unwrap_err();
+    assert!(rejection.message.contains("the payload can't be looked up at '': the value is not JSON"), "{rejection:?}");
+}
+
+#[test]
+fn times_are_rfc_3339_or_numbers_of_seconds_or_milliseconds() {
+    let source = mapped(Fields {
+        time: at("/t"),
+        tenant: Some(FieldFrom::Constant(TENANT.to_owned())),
+        event_type: Some(FieldFrom::Constant("a".to_owned())),
+        payload: at(""),
+        ..Fields::default()
+    });
+    let time = |t: &str| decode(&source, &record(&[], &format!(r#"{{"t":{t}}}"#))).map(|event| event.unwrap().time);
+    for (text, millis) in [
+        ("1700000000", 1_700_000_000_000),
+        ("1700000000.25", 1_700_000_000_250),
+        ("1.7e9", 1_700_000_000_000),
+        ("1700000000123", 1_700_000_000_123),
+        ("\"1700000000123\"", 1_700_000_000_123),
+        ("-1", -1_000),
+        ("\"2026-01-31T12:00:00Z\"", 1_769_860_800_000),
+        ("null", 1_000),
+    ] {
+        assert_eq!(time(text), Ok(Timestamp::from_millis(millis)), "{text}");
+    }
+    let huge = "9".repeat(400);
+    for bad in ["\"soon\"", "{}", "true", "1700000000123456", &huge, "1e400", "\"NaN\"", "\"inf\"", "\"\""] {
+        assert_eq!(time(bad).unwrap_err().reason, RejectReason::Undecodable, "{bad}");
+    }
+}
+
+#[test]
+fn what_is_not_where_the_source_says_is_named() {
+    let constant = |text: &str| Some(FieldFrom::Constant(text.to_owned()));
+    let base = || Fields { event_type: constant("a"), tenant: constant(TENANT), payload: at(""), ..Fields::default() };
+    let table = [
+        (Fields { payload: at("/none"), ..base() }, RejectReason::Undecodable, "there is no payload at '/none'"),
+        (Fields { event_type: at("/none"), ..base() }, RejectReason::EventType, "empty"),
+        (Fields { event_type: at("/object"), ..base() }, RejectReason::Undecodable, "type at '/object' is an object"),
+        (Fields { id: at("/list"), ..base() }, RejectReason::Undecodable, "the id at '/list' is a list, not text"),
+        (Fields { tenant: at("/number"), ..base() }, RejectReason::Tenant, "'7' is not"),
+        (Fields { subject: in_header("bad"), ..base() }, RejectReason::Undecodable, "in the header 'bad' is not UTF-8"),
+        (Fields { previous: in_header("bad"), ..base() }, RejectReason::Undecodable, "is not JSON"),
+        (Fields { time: in_header("text"), ..base() }, RejectReason::Undecodable, "RFC 3339"),
+    ];
+    let mut record = record(&[("text", "words")], r#"{"object":{},"list":[],"number":7}"#);
+    record.headers.push("bad", Bytes::from_static(b"\xff"));
+    for (fields, reason, part) in table {
+        let rejection = decode(&mapped(fields), &record).unwrap_err();
+        assert_eq!(rejection.reason, reason, "{rejection:?}");
+        assert!(rejection.message.contains(part), "{rejection:?}");
+    }
+    let absent = Fields { id: at("/none"), subject: in_header("none"), previous: at("/none"), ..base() };
+    let event = decode(&mapped(absent), &record).unwrap().unwrap();
+    assert_eq!((event.producer_id, event.subject, event.previous), (None, None, None));
+}
+
+#[test]
+fn fields_lead_into_cloudevents_too() {
+    let fields = || Fields { subject: at("/data/order"), ordering_key: in_header("k"), ..Fields::default() };
+    let structured = SourceConfig { fields: fields(), ..source(SourceFormat::Auto) };
+    let value = format!("[{}]", cloudevent("1", r#","subject":"s","data":{"order":"o-1"}"#));
+    let event = super::decode(&structured, &record(&[("k", "v")], &value)).events.remove(0);
+    assert_eq!((event.subject.as_deref(), event.ordering_key.as_deref()), (Some("o-1"), Some("v")));
+    let binary =
+        SourceConfig { fields: Fields { subject: at("/order"), ..Fields::default() }, ..source(SourceFormat::Auto) };
+    let event = decode(&binary, &record(&BINARY_HEADERS, r#"{"order":"o-2"}"#)).unwrap().unwrap();
+    assert_eq!(event.subject.as_deref(), Some("o-2"));
+}
+
+fn avro(source: &SourceConfig, headers: &[(&'static str, &str)], json: &str, name: &str) -> Decoded {
+    let avro = AvroJson { json: Bytes::copy_from_slice(json.as_bytes()), name: name.to_owned() };
+    decode_avro(source, &record(headers, "(avro)"), &avro)
+}
+
+#[test]
+fn avro_is_the_event_of_its_schemas_name_with_all_of_it_as_data() {
+    let tenant = [("tenant", TENANT), ("id", "7")];
+    let event = avro(&source(SourceFormat::Avro), &tenant, r#"{"n":1}"#, "com.shop.OrderPlaced").events.remove(0);
+    assert_eq!((event.event_type.as_str(), &*event.data), ("com.shop.OrderPlaced", &b"{\"n\":1}"[..]));
+    assert_eq!((event.id, event.content_type.as_str()), (event_id("orders", None, "7"), "application/json"));
+    let typed = [("tenant", TENANT), ("type", "order.placed")];
+    let event = avro(&source(SourceFormat::Auto), &typed, "{}", "x.Y").events.remove(0);
+    assert_eq!(event.event_type, "order.placed");
+    let fields = Fields { event_type: at("/kind"), payload: at("/body"), ..Fields::default() };
+    let mapped = SourceConfig { fields, ..source(SourceFormat::Avro) };
+    let event = avro(&mapped, &tenant, r#"{"kind":"k","body":[1]}"#, "x.Y").events.remove(0);
+    assert_eq!((event.event_type.as_str(), &*event.data), ("k", &b"[1]"[..]));
+}
+
+#[test]
+fn cloudevents_may_be_avro_in_either_mode() {
+    let json = cloudevent("1", r#","data":{"n":1}"#);
+    let event = avro(&source(SourceFormat::CloudEvents), &[], &json, AVRO_CLOUDEVENT).events.remove(0);
+    assert_eq!((event.id, &*event.data), (event_id("orders", Some("/shop"), "1"), &b"{\"n\":1}"[..]));
+    let mut headers = BINARY_HEADERS.to_vec();
+    headers.push(("content-type", "application/avro"));
+    let event = avro(&source(SourceFormat::Avro), &headers, r#"{"n":1}"#, "x.Y").events.remove(0);
+    assert_eq!((event.event_type.as_str(), event.content_type.as_str()), ("order.created", "application/json"));
+    let refused = avro(&source(SourceFormat::CloudEvents), &[], "{}", "x.Y").rejections.remove(0);
+    assert!(refused.message.contains("not a CloudEvent"), "{refused:?}");
 }

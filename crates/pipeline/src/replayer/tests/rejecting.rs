@@ -1,14 +1,23 @@
 //! Matching rejected records again.
 
 use bytes::Bytes;
-use postrider_domain::replay::{RejectedQuery, ReplaySource, ReplayState};
+use postrider_domain::{
+    Delivery,
+    message_id::event_id,
+    replay::{RejectedQuery, ReplaySource, ReplayState},
+};
 use postrider_kafka::{Headers, RejectReason, reject};
 
 use super::world::{World, job, millis, ranges};
+use crate::matcher::{FieldFrom, Fields};
 
 /// Rejects a record of `topic` with this value, as a stage does.
 async fn rejected(world: &World, topic: &str, value: &str) {
-    let record = world.logs.append(topic, "", Bytes::copy_from_slice(value.as_bytes()), Headers::new());
+    rejected_with_key(world, topic, "", value).await;
+}
+
+async fn rejected_with_key(world: &World, topic: &str, key: &str, value: &str) {
+    let record = world.logs.append(topic, key, Bytes::copy_from_slice(value.as_bytes()), Headers::new());
     let aside = crate::sink::FakeSink::new();
     reject(&aside, "t.rejected", &record, RejectReason::Undecodable, "no").await.unwrap();
     let written = aside.acknowledged().pop().unwrap();
@@ -30,4 +39,34 @@ async fn what_can_be_understood_now_is_matched_and_the_rest_counted() {
     assert_eq!((sent.len(), sent[0].source.offset, &*sent[0].source.topic), (1, 0, "orders"));
     assert!(sent[0].body.ends_with(br#""data":1}"#));
     assert_eq!((told.state, told.matched, told.sent, told.unavailable), (ReplayState::Done, 3, 1, 2));
+}
+
+async fn replayed(world: &mut World, records: i64) -> Vec<Delivery> {
+    world.begin().await;
+    let query = RejectedQuery { ranges: ranges(0, records), ..RejectedQuery::default() };
+    world.desire(&job(1, ReplaySource::Rejected(query))).await;
+    millis(1_000).await;
+    world.sent()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_what_it_was_also_in_its_key_and_its_time() {
+    let mut world = World::new();
+    world.source.fields = Fields { id: Some(FieldFrom::Key), time: Some(FieldFrom::Timestamp), ..Fields::default() };
+    world.logs.append("orders", "", Bytes::new(), Headers::new());
+    rejected_with_key(&world, "orders", "k-7", r#"{"type":"order.created","data":1}"#).await;
+    let sent = replayed(&mut world, 1).await;
+    assert_eq!(sent[0].event_id, event_id("orders", None, "k-7"));
+    assert!(sent[0].body.starts_with(br#"{"type":"order.created","timestamp":"1970-01-01T00:00:01.000Z""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_every_event_that_can_be_understood_is_matched() {
+    let mut world = World::new();
+    let event = |id: u8| format!(r#"{{"specversion":"1.0","id":"{id}","source":"/","type":"a.b","data":{id}}}"#);
+    rejected(&world, "orders", &format!("[{},7,{}]", event(1), event(2))).await;
+    let sent = replayed(&mut world, 1).await;
+    let ids: Vec<_> = sent.iter().map(|delivery| delivery.event_id.clone()).collect();
+    assert_eq!(ids, [event_id("orders", Some("/"), "1"), event_id("orders", Some("/"), "2")]);
+    assert_eq!((world.told().matched, world.told().sent), (1, 2));
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     directory::Directory,
-    matcher::{SourceConfig, SourceFormat},
+    matcher::SourceConfig,
     replayer::{
         logs::{LogReader, Logs},
         partition,
@@ -109,6 +109,8 @@ pub(super) struct World {
     pub(super) logs: FakeLogs,
     pub(super) sink: FakeSink,
     pub(super) codec: Codec,
+    /// The one source that is configured.
+    pub(super) source: SourceConfig,
     directory: Directory,
     /// Records of the sink that stand in the logs.
     absorbed: usize,
@@ -128,7 +130,9 @@ impl World {
 
     pub(super) fn with(subscriptions: Vec<ConfigBody>) -> Self {
         let (logs, sink, codec) = (FakeLogs::default(), FakeSink::new(), Codec::new());
-        Self { logs, sink, codec, directory: Directory::with(subscriptions), absorbed: 0, owner: None }
+        let source =
+            SourceConfig { tenant: Some(TenantId::from_trusted(TENANT)), ..SourceConfig::new("orders", "orders") };
+        Self { logs, sink, codec, source, directory: Directory::with(subscriptions), absorbed: 0, owner: None }
     }
 
     /// A dead letter in the queue. Answers its offset.
@@ -149,15 +153,8 @@ impl World {
     pub(super) async fn begin(&mut self) {
         let (topics, tiers) = (Topics::new("t"), Tiers::default());
         let layout = Layout::for_test(&topics, &tiers, 1);
-        let source = SourceConfig {
-            name: "orders".to_owned(),
-            topic: "orders".to_owned(),
-            format: SourceFormat::Auto,
-            tenant: Some(TenantId::from_trusted(TENANT)),
-            dedupe: None,
-        };
         let (logs, sink) = (self.logs.clone(), self.sink.clone());
-        let shared = Shared::new(topics, layout, self.directory.clone(), vec![source], logs, sink);
+        let shared = Shared::new(topics, layout, self.directory.clone(), (vec![self.source.clone()], None), logs, sink);
         let (stream, partition) = PartitionStream::for_test("t.jobs", 0, 100);
         let known = self.logs.0.lock().topics.get("t.jobs").cloned().unwrap_or_default();
         if let Some(last) = known.last() {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Routing, Run,
-    Runs, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Priority,
+    Routing, Run, Runs, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     endpoint_state::{BlockedKey, EndpointState, Holding},
     failing::FailureRecord,
     tier::Tiers,
@@ -58,6 +58,7 @@ impl World {
             matched_at: Timestamp::from_millis(1),
             version: None,
             generation: 0,
+            priority: Priority::Normal,
             traceparent: None,
         };
         let mut headers = routing_to_headers(&routing);

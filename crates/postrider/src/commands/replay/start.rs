@@ -6,12 +6,13 @@ use postrider_control::{
     replays::{BackfillOf, NewReplay, ReplayError, Replays, Source, What},
 };
 use postrider_domain::replay::{DeadLetterQuery, OffsetRanges, RejectedQuery};
-use postrider_kafka::Topics;
+use postrider_kafka::TopicSelection;
 
 use super::watch;
 use crate::{
     cli::{BackfillArguments, DeadLetterArguments, RejectedArguments, RunArguments},
-    config::{BUILT_IN_SOURCE, Loaded},
+    config::Loaded,
+    roles,
 };
 
 /// Starts a redrive.
@@ -50,7 +51,7 @@ pub async fn backfill(replays: &Replays, arguments: &BackfillArguments, loaded: 
         (None, None) => bail!("--subscription or --endpoint is needed"),
     };
     let what = What::Backfill {
-        source: source(&arguments.source, loaded)?,
+        source: source(&arguments.source, arguments.topic.as_deref(), loaded)?,
         of,
         since: arguments.since.from(now),
         until: arguments.until.map(|until| until.from(now)),
@@ -58,18 +59,20 @@ pub async fn backfill(replays: &Replays, arguments: &BackfillArguments, loaded: 
     start(replays, what, &arguments.run).await
 }
 
-fn source(name: &str, loaded: &Loaded) -> anyhow::Result<Source> {
-    let config = &loaded.config;
-    if name == BUILT_IN_SOURCE {
-        let topic = Topics::new(&config.kafka.topic_prefix).events();
-        return Ok(Source { name: name.to_owned(), topic });
-    }
-    let found = config.sources.iter().find(|source| source.name == name);
-    found.map(|source| Source { name: source.name.clone(), topic: source.topic.clone() }).ok_or_else(|| {
-        let known = config.sources.iter().map(|source| source.name.as_str());
-        let known: Vec<&str> = std::iter::once(BUILT_IN_SOURCE).chain(known).collect();
-        anyhow!("--source: there is no source '{name}' in the configuration; there are: {}", known.join(", "))
-    })
+/// A source's topic, as replays call it; of a source with a pattern, the one that was named.
+fn source(name: &str, topic: Option<&str>, loaded: &Loaded) -> anyhow::Result<Source> {
+    let sources = roles::sources(&loaded.config);
+    let Some(source) = sources.iter().find(|source| source.name == name) else {
+        let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        bail!("--source: there is no source '{name}' in the configuration; there are: {}", known.join(", "));
+    };
+    let topic = match (&source.topics, topic) {
+        (TopicSelection::Topic(only), None) => only.clone(),
+        (TopicSelection::Pattern(_), None) => bail!("--topic is needed: source '{name}' has a pattern of topics"),
+        (selection, Some(topic)) if selection.has(topic) => topic.to_owned(),
+        (_, Some(topic)) => bail!("--topic: '{topic}' is not a topic of source '{name}'"),
+    };
+    Ok(Source { name: source.reference(&topic), topic })
 }
 
 async fn start(replays: &Replays, what: What, run: &RunArguments) -> anyhow::Result<()> {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postrider_domain::{
-    Delivery, DeliveryKind, DirectoryVersion, EndpointId, Routing, Run, SourceCoordinates, SubscriptionId, TenantId,
-    Timestamp,
+    Delivery, DeliveryKind, DirectoryVersion, EndpointId, Priority, Routing, Run, SourceCoordinates, SubscriptionId,
+    TenantId, Timestamp,
     delivery::Attempt,
     message_id::{event_id, message_id},
 };
@@ -96,6 +96,7 @@ fn routing(version: DirectoryVersion, now: Timestamp) -> Routing {
         matched_at: now,
         version: Some(version),
         generation: 0,
+        priority: Priority::Normal,
         traceparent: None,
     }
 }

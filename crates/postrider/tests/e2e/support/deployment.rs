@@ -7,7 +7,7 @@ use std::time::Duration;
 use postrider_control::{clock, manage::api_keys};
 use postrider_domain::seal::KeyRing;
 use postrider_kafka::{
-    Ack, BrokerClock, KafkaConfig, Outgoing, Producer, TopicSettings, TopicSpec, Topics, create_topics,
+    Ack, BrokerClock, KafkaConfig, Outgoing, Producer, TopicSettings, TopicSpec, Topics, add_partitions, create_topics,
 };
 use postrider_postgres::{PgPool, outbox, relay_state};
 use postrider_testkit::{ApiClient, PostriderCommand, PostriderProcess, Receiver, eventually, usage};
@@ -246,6 +246,11 @@ impl Deployment {
     pub async fn create_topic(&self, spec: TopicSpec, partitions: i32) {
         let settings = TopicSettings { partitions, replication_factor: 1, min_insync_replicas: 1 };
         create_topics(&self.kafka, &[spec], settings).await.unwrap();
+    }
+
+    /// Gives a topic of a user's more partitions, `count` in all.
+    pub async fn add_partitions(&self, topic: &str, count: usize) {
+        add_partitions(&self.kafka, topic, count).await.unwrap();
     }
 
     /// Reads a topic from its beginning.

@@ -9,11 +9,18 @@ use postrider_domain::{
     seal::{KeyRing, SealedAt},
     tier::Tiers,
 };
-use postrider_kafka::{Codec, Headers, Record, routing_from_headers};
+use postrider_kafka::{Codec, Headers, Layout, Record, Topics, routing_from_headers};
 use rand::{SeedableRng, rngs::StdRng};
 
+mod several;
+mod waiting;
+
 use super::*;
-use crate::{matcher::SourceFormat, sink::FakeSink};
+use crate::{
+    directory::Directory,
+    matcher::{Decoder, SourceConfig},
+    sink::FakeSink,
+};
 
 const TENANT: &str = "ten_01hzzzzzzzzzzzzzzzzzzzzzzz";
 
@@ -52,16 +59,15 @@ fn matcher(sink: &FakeSink, directory: &Directory) -> Arc<RecordMatcher<FakeSink
 }
 
 fn matcher_with(sink: &FakeSink, directory: &Directory, dedupe: Option<DedupeLimits>) -> Arc<RecordMatcher<FakeSink>> {
+    let source =
+        SourceConfig { tenant: Some(TenantId::from_trusted(TENANT)), dedupe, ..SourceConfig::new("orders", "orders") };
+    matcher_of(sink, directory, Decoder::new(Arc::new(source), None, None))
+}
+
+fn matcher_of(sink: &FakeSink, directory: &Directory, decoder: Decoder) -> Arc<RecordMatcher<FakeSink>> {
     let (topics, tiers) = (Topics::new("t"), Tiers::default());
-    let source = SourceConfig {
-        name: "orders".to_owned(),
-        topic: "orders".to_owned(),
-        format: SourceFormat::Auto,
-        tenant: Some(TenantId::from_trusted(TENANT)),
-        dedupe,
-    };
     let layout = Layout::for_test(&topics, &tiers, 6);
-    Arc::new(RecordMatcher::new(source, &topics, &layout, directory, sink.clone()))
+    Arc::new(RecordMatcher::new(decoder, &topics, &layout, directory, sink.clone()))
 }
 
 fn record(offset: i64, value: &str) -> Record {

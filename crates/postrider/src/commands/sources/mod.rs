@@ -1,0 +1,7 @@
+//! `postrider sources`: how the records of sources would be understood.
+
+mod check;
+mod read;
+mod show;
+
+pub use check::run;
