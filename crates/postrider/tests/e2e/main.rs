@@ -13,6 +13,7 @@ mod directory;
 mod egress;
 mod egress_gate;
 mod faults;
+mod formats;
 mod holding;
 mod isolation;
 mod log;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         isolation::tests(),
         directory::tests(),
         egress::tests(),
+        formats::tests(),
         publishing::tests(),
         sources::tests(),
         retrying::tests(),

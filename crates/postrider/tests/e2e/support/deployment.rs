@@ -208,6 +208,11 @@ impl Deployment {
         self.service.as_ref().expect("the process was started").metric(name).await
     }
 
+    /// All metrics of the process, as text.
+    pub async fn metrics(&self) -> Option<String> {
+        self.service.as_ref().expect("the process was started").metrics().await
+    }
+
     /// The CPU time that the process has used.
     pub fn cpu_time(&self) -> Duration {
         usage::cpu_time(self.pid())
@@ -298,10 +303,15 @@ impl Service {
         usage::cpu_time(self.process.pid())
     }
 
+    /// All its metrics, as text.
+    pub async fn metrics(&self) -> Option<String> {
+        let answer = reqwest::get(format!("{}/metrics", self.process.api_url())).await.ok()?;
+        answer.text().await.ok()
+    }
+
     /// The sum of a metric over its labels, as `/metrics` tells it; none if it is not there.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        let answer = reqwest::get(format!("{}/metrics", self.process.api_url())).await.ok()?;
-        let text = answer.text().await.ok()?;
+        let text = self.metrics().await?;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok())?

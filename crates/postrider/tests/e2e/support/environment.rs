@@ -1,11 +1,11 @@
-//! The servers of a run: one Kafka, one Postgres, one certificate authority.
+//! The servers of a run: one Kafka, one Postgres, one schema registry, one certificate authority.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider_kafka::{BrokerClock, KafkaConfig, Producer};
-use postrider_testkit::{KafkaCluster, LocalPostgres, TestCa, create_test_database};
+use postrider_testkit::{Apicurio, KafkaCluster, LocalPostgres, TestCa, create_test_database};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 pub struct Environment {
     servers: OnceCell<Servers>,
     authority: OnceCell<Authority>,
+    registry: OnceCell<Apicurio>,
     deployments: AtomicU32,
 }
 
@@ -66,6 +67,11 @@ impl Environment {
         self.servers().await.producer.clone()
     }
 
+    /// The schema registry.
+    pub async fn registry(&self) -> &Apicurio {
+        self.registry.get_or_init(async || Apicurio::start().await.expect("Apicurio starts")).await
+    }
+
     /// The URL of a new, empty database.
     pub async fn database(&self) -> String {
         create_test_database(&self.servers().await.postgres).await.expect("a database is made")
@@ -88,6 +94,9 @@ impl Environment {
 
     /// Stops what was started.
     pub async fn stop(self) {
+        if let Some(registry) = self.registry.into_inner() {
+            registry.stop().await.expect("Apicurio stops");
+        }
         let Some(Servers { kafka, mut postgres, producer }) = self.servers.into_inner() else { return };
         drop(producer);
         let (kafka, postgres) = tokio::join!(kafka.stop(), postgres.stop());
