@@ -142,12 +142,15 @@ mod tests {
         let exact = r#"{"all": [
             {"field": "data.total", "operator": "greater_than", "value": 0.10000000000000000000000001},
             {"field": "data.id", "operator": "in", "value": [18446744073709551616, {"a": 1e400}]}]}"#;
+        let mapping =
+            r#"{"body": {"total": 0.10000000000000000000000001, "id": {"$path": "data.id", "$default": 1e400}}}"#;
         Subscription {
             id: SubscriptionId::from_trusted("sub_1"),
             tenant: tenant(),
             endpoint: EndpointId::from_trusted("ep_1"),
             event_types: ["order.*", "*", "a.b"].map(|pattern| pattern.parse().unwrap()).into(),
             filter: Some(serde_json::from_str::<Filter>(exact).unwrap()),
+            mapping: Some(serde_json::from_str(mapping).unwrap()),
             created_at: Timestamp::from_millis(7),
         }
     }
@@ -170,6 +173,16 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::from_value::<ConfigEntry>(value).unwrap(), entry, "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_mappings_is_read() {
+        let mut json = serde_json::to_value(subscription()).unwrap();
+        json.as_object_mut().unwrap().remove("mapping");
+        assert_eq!(
+            serde_json::from_value::<Subscription>(json).unwrap(),
+            Subscription { mapping: None, ..subscription() }
+        );
     }
 
     #[test]

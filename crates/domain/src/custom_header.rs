@@ -48,16 +48,22 @@ const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "x-webhook-", "ce-"];
 
 /// Checks a header that an endpoint adds.
 pub fn check_custom_header(name: &str, value: &str) -> Result<(), HeaderRefused> {
-    let lower = checked_name(name)?;
-    if RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
-        return Err(HeaderRefused::Reserved(name.to_owned()));
-    }
+    check_custom_header_name(name)?;
     let characters = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
     if characters && value.len() <= MAX_VALUE_BYTES && value.trim() == value {
         Ok(())
     } else {
         Err(HeaderRefused::Value(name.to_owned()))
     }
+}
+
+/// Checks the name of a header that an endpoint or a mapping adds.
+pub fn check_custom_header_name(name: &str) -> Result<(), HeaderRefused> {
+    let lower = checked_name(name)?;
+    if RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
+        return Err(HeaderRefused::Reserved(name.to_owned()));
+    }
+    Ok(())
 }
 
 /// Checks the name of the header that holds a plain signature. It may begin with `x-webhook-`, as many receivers

@@ -41,6 +41,40 @@ pub struct Delivery {
     pub headers: Vec<Header>,
     /// The bytes to send, rendered once.
     pub body: Bytes,
+    /// The request's method.
+    #[serde(default)]
+    pub method: Method,
+    /// What is appended to the path of the endpoint's URL: percent-escaped parts with slashes between them; empty for
+    /// nothing.
+    #[serde(default)]
+    pub path_suffix: String,
+}
+
+/// The method of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Unless a mapping says otherwise.
+    #[default]
+    Post,
+    /// Replaces what is there.
+    Put,
+    /// Changes what is there.
+    Patch,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 3] = [Self::Post, Self::Put, Self::Patch];
+
+    /// As HTTP has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+        }
+    }
 }
 
 /// A header of a request.
@@ -191,6 +225,13 @@ mod tests {
         }
         for bad in ["", "1", "job_01hzzzzzzzzzzzzzzzzzzzzzzz", "job_1:2", "job_01hzzzzzzzzzzzzzzzzzzzzzzz:x"] {
             assert_eq!(bad.parse::<Run>(), Err(InvalidRun(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn methods_are_named_as_in_http() {
+        for method in Method::ALL {
+            assert_eq!(serde_json::to_value(method).unwrap(), method.as_str());
         }
     }
 

@@ -127,6 +127,7 @@ mod tests {
             endpoint: EndpointId::from_trusted("ep_1"),
             event_types: patterns.iter().map(|pattern| pattern.parse().unwrap()).collect(),
             filter: None,
+            mapping: None,
             created_at: Timestamp::EPOCH,
         })
     }

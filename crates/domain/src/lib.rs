@@ -19,6 +19,7 @@ pub mod gate;
 pub mod ids;
 pub mod index;
 pub mod limiter;
+pub mod mapping;
 pub mod message_id;
 pub mod monotonic;
 pub mod outcome;
@@ -37,7 +38,7 @@ pub mod time;
 pub mod version;
 
 pub use config_entry::{ConfigBody, ConfigEntry, ConfigMarker, EntityKind};
-pub use delivery::{Attempt, Delivery, DeliveryKind, Routing, Run};
+pub use delivery::{Attempt, Delivery, DeliveryKind, Method, Routing, Run};
 pub use delivery_event::{DeliveryEvent, DeliveryEventBody};
 pub use endpoint::Endpoint;
 pub use event::{Event, SourceCoordinates};

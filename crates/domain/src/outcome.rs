@@ -39,6 +39,8 @@ pub enum ErrorClass {
     InvalidResponse,
     /// The rendered body is over the limit.
     PayloadTooLarge,
+    /// The subscription's mapping can't be filled from the event: nothing was sent.
+    MappingFailed,
     /// The endpoint's configuration can't be used (its secret can't be opened).
     Configuration,
     /// It was held for as long as anything is kept, and never had its turn.
@@ -165,7 +167,7 @@ impl Outcome {
 
 impl ErrorClass {
     /// Every class.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -178,6 +180,7 @@ impl ErrorClass {
         Self::HttpServerError,
         Self::InvalidResponse,
         Self::PayloadTooLarge,
+        Self::MappingFailed,
         Self::Configuration,
         Self::HeldExpired,
         Self::EndpointUnknown,
@@ -198,6 +201,7 @@ impl ErrorClass {
             Self::HttpServerError => "http_server_error",
             Self::InvalidResponse => "invalid_response",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::MappingFailed => "mapping_failed",
             Self::Configuration => "configuration",
             Self::HeldExpired => "held_expired",
             Self::EndpointUnknown => "endpoint_unknown",

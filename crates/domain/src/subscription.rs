@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, SubscriptionId, TenantId, Timestamp, filter::Filter, pattern::TypePattern};
+use crate::{EndpointId, SubscriptionId, TenantId, Timestamp, filter::Filter, mapping::Mapping, pattern::TypePattern};
 
 /// Which events one endpoint wants. Several subscriptions of one endpoint that match the same event lead
 /// to one delivery, decided by the oldest.
@@ -18,6 +18,9 @@ pub struct Subscription {
     pub event_types: Vec<TypePattern>,
     /// What must hold besides the type; none means everything matches.
     pub filter: Option<Filter>,
+    /// What is sent instead of the endpoint's usual request; none means that.
+    #[serde(default)]
+    pub mapping: Option<Mapping>,
     /// When it was made: the oldest of several matching subscriptions decides.
     pub created_at: Timestamp,
 }

@@ -9,7 +9,7 @@ use postrider_domain::{
 };
 use postrider_kafka::{Layout, ProduceError, Sink, Topics};
 
-use crate::outgoing;
+use crate::{matcher::Unmapped, outgoing};
 
 /// Ends deliveries in the dead-letter queue.
 #[derive(Debug, Clone)]
@@ -34,7 +34,24 @@ impl<S: Sink> Burial<S> {
         routing: &Routing,
         message: String,
     ) -> Result<(), ProduceError> {
-        let (error, now) = (ErrorClass::PayloadTooLarge, self.sink.clock().now());
+        self.bodyless(delivery, routing, ErrorClass::PayloadTooLarge, message).await
+    }
+
+    /// Ends a delivery whose event can't be mapped: a dead letter without a body that says where and why, and its
+    /// event.
+    pub(crate) async fn unmapped(&self, unmapped: Unmapped, routing: &Routing) -> Result<(), ProduceError> {
+        let Unmapped { delivery, error } = unmapped;
+        self.bodyless(delivery, routing, error.class(), error.to_string()).await
+    }
+
+    async fn bodyless(
+        &self,
+        delivery: Delivery,
+        routing: &Routing,
+        error: ErrorClass,
+        message: String,
+    ) -> Result<(), ProduceError> {
+        let now = self.sink.clock().now();
         let delivery = Delivery { body: Bytes::new(), ..delivery };
         let body = DeliveryEventBody::DeadLettered(DeadLettered { error, error_message: Some(message.clone()) });
         let event = DeliveryEvent::of(&delivery, routing, now, body);

@@ -60,6 +60,7 @@ impl Deployment {
             endpoint: EndpointId::from_trusted("ep_1"),
             event_types: vec!["*".parse().unwrap()],
             filter: None,
+            mapping: None,
             created_at: Timestamp::EPOCH,
         });
         let (codec, config) = (self.layout.codec(), self.topics.config());

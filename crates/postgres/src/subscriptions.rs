@@ -1,6 +1,8 @@
 //! Table `subscriptions`.
 
-use postrider_domain::{EndpointId, SubscriptionId, TenantId, Timestamp, filter::Filter, pattern::TypePattern};
+use postrider_domain::{
+    EndpointId, SubscriptionId, TenantId, Timestamp, filter::Filter, mapping::Mapping, pattern::TypePattern,
+};
 use sqlx::{Error, PgConnection, types::Json};
 
 use crate::{json_text, undecodable};
@@ -18,6 +20,8 @@ pub struct SubscriptionRow {
     pub event_types: Vec<TypePattern>,
     /// What must hold besides.
     pub filter: Option<Filter>,
+    /// What is sent instead of the endpoint's usual request.
+    pub mapping: Option<Mapping>,
     /// Counts its changes.
     pub version: i64,
     /// When it was made.
@@ -33,6 +37,7 @@ struct Record {
     endpoint_id: String,
     event_types: Vec<String>,
     filter: Option<Json<Filter>>,
+    mapping: Option<Json<Mapping>>,
     version: i64,
     created_at: chrono::DateTime<chrono::Utc>,
     updated_at: chrono::DateTime<chrono::Utc>,
@@ -53,6 +58,7 @@ impl TryFrom<Record> for SubscriptionRow {
                 .collect::<Result<_, _>>()
                 .map_err(|error| undecodable("event_types", error))?,
             filter: record.filter.map(|json| json.0),
+            mapping: record.mapping.map(|json| json.0),
             version: record.version,
             created_at: Timestamp::from_datetime(record.created_at),
             updated_at: Timestamp::from_datetime(record.updated_at),
@@ -63,13 +69,15 @@ impl TryFrom<Record> for SubscriptionRow {
 /// Adds a subscription as it is given.
 pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &SubscriptionRow) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO subscriptions (id, tenant_id, endpoint_id, event_types, filter, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8)",
+        "INSERT INTO subscriptions (id, tenant_id, endpoint_id, event_types, filter, mapping, version, created_at,
+             updated_at)
+         VALUES ($1, $2, $3, $4, $5::text::json, $6::text::json, $7, $8, $9)",
         new.id.as_str(),
         tenant.as_str(),
         new.endpoint.as_str(),
         &patterns_column(&new.event_types),
         new.filter.as_ref().map(json_text),
+        new.mapping.as_ref().map(json_text),
         new.version,
         new.created_at.to_datetime(),
         new.updated_at.to_datetime(),
@@ -87,8 +95,8 @@ pub async fn get(
 ) -> Result<Option<SubscriptionRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>", version, created_at,
-               updated_at
+        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>",
+               mapping AS "mapping: Json<Mapping>", version, created_at, updated_at
            FROM subscriptions WHERE tenant_id = $1 AND id = $2"#,
         tenant.as_str(),
         id.as_str(),
@@ -107,8 +115,8 @@ pub async fn get_for_update(
 ) -> Result<Option<SubscriptionRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>", version, created_at,
-               updated_at
+        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>",
+               mapping AS "mapping: Json<Mapping>", version, created_at, updated_at
            FROM subscriptions WHERE tenant_id = $1 AND id = $2 FOR UPDATE"#,
         tenant.as_str(),
         id.as_str(),
@@ -129,8 +137,8 @@ pub async fn list(
 ) -> Result<Vec<SubscriptionRow>, Error> {
     sqlx::query_as!(
         Record,
-        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>", version, created_at,
-               updated_at
+        r#"SELECT id, tenant_id, endpoint_id, event_types, filter AS "filter: Json<Filter>",
+               mapping AS "mapping: Json<Mapping>", version, created_at, updated_at
            FROM subscriptions
            WHERE tenant_id = $1 AND ($2::text IS NULL OR endpoint_id = $2) AND ($3::text IS NULL OR id > $3)
            ORDER BY id LIMIT $4"#,
@@ -160,12 +168,14 @@ pub async fn count(conn: &mut PgConnection, tenant: &TenantId, endpoint: &Endpoi
 /// Writes every changeable column of a subscription, version included.
 pub async fn update(conn: &mut PgConnection, tenant: &TenantId, changed: &SubscriptionRow) -> Result<(), Error> {
     sqlx::query!(
-        "UPDATE subscriptions SET event_types = $3, filter = $4::text::json, version = $5, updated_at = $6
+        "UPDATE subscriptions SET event_types = $3, filter = $4::text::json, mapping = $5::text::json, version = $6,
+             updated_at = $7
          WHERE tenant_id = $1 AND id = $2",
         tenant.as_str(),
         changed.id.as_str(),
         &patterns_column(&changed.event_types),
         changed.filter.as_ref().map(json_text),
+        changed.mapping.as_ref().map(json_text),
         changed.version,
         changed.updated_at.to_datetime(),
     )

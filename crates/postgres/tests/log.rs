@@ -47,6 +47,7 @@ fn row(message: &str, attempt: i32, status: DeliveryStatus) -> DeliveryRow {
         attempt,
         last_status: None,
         last_error: None,
+        last_error_message: None,
         next_attempt_at: None,
         matched_at: Timestamp::from_millis(1_000),
         updated_at: Timestamp::from_millis(2_000),

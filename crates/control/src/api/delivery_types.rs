@@ -57,9 +57,11 @@ pub(super) struct Delivery {
     /// The HTTP status of the last answer, if there was one.
     last_status: Option<i32>,
     /// Why the last attempt failed: `dns`, `connect`, `tls`, `timeout`, `address_refused`, `redirect`,
-    /// `http_client_error`, `gone`, `rate_limited`, `http_server_error`, `invalid_response`, `payload_too_large` or
-    /// `configuration`.
+    /// `http_client_error`, `gone`, `rate_limited`, `http_server_error`, `invalid_response`, `payload_too_large`,
+    /// `mapping_failed` (its event can't be mapped: nothing was sent) or `configuration`.
     last_error: Option<String>,
+    /// The same in words; for `mapping_failed` the place in the mapping and the event's field.
+    last_error_message: Option<String>,
     /// When it is tried again.
     next_attempt_at: Option<Time>,
     /// When the event was matched.
@@ -143,6 +145,7 @@ impl From<DeliveryRow> for Delivery {
             attempt: row.attempt,
             last_status: row.last_status,
             last_error: row.last_error,
+            last_error_message: row.last_error_message,
             next_attempt_at: row.next_attempt_at.map(Time),
             matched_at: Time(row.matched_at),
             updated_at: Time(row.updated_at),
@@ -214,6 +217,7 @@ impl Example for Delivery {
             attempt: 1,
             last_status: Some(503),
             last_error: Some("http_server_error".to_owned()),
+            last_error_message: None,
             next_attempt_at: Some(EXAMPLE_TIME),
             matched_at: EXAMPLE_TIME,
             updated_at: EXAMPLE_TIME,

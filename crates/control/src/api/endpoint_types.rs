@@ -14,7 +14,7 @@ use super::{
     endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
     endpoint_settings::{Settings, SettingsInput},
     problem::Problem,
-    schema::{FilterJson, RetryJson, SecretJson, Time},
+    schema::{FilterJson, MappingJson, RetryJson, SecretJson, Time},
     state::ApiState,
     subscriptions::Subscription,
     validate,
@@ -42,7 +42,7 @@ pub(super) struct EndpointInput {
     #[serde(default)]
     #[oai(default, validator(max_length = 2000))]
     description: String,
-    /// A first subscription, without a filter, to these event types: short for an entry of `subscriptions`.
+    /// A first subscription, without filter and mapping, to these event types: short for an entry of `subscriptions`.
     #[oai(validator(min_items = 1, max_items = 100))]
     event_types: Option<Vec<String>>,
     /// The subscriptions that it starts with.
@@ -100,6 +100,8 @@ struct InlineSubscription {
     event_types: Vec<String>,
     /// What must hold besides the type; everything matches if not given.
     filter: Option<FilterJson>,
+    /// What is sent instead of the endpoint's usual request.
+    mapping: Option<MappingJson>,
 }
 
 /// What of an endpoint is to be changed; what is not given stays.
@@ -219,7 +221,11 @@ impl Example for EndpointInput {
             url: "https://hooks.example.com/orders".to_owned(),
             description: "Tells the warehouse about orders".to_owned(),
             event_types: None,
-            subscriptions: vec![InlineSubscription { event_types: vec!["order.*".to_owned()], filter: None }],
+            subscriptions: vec![InlineSubscription {
+                event_types: vec!["order.*".to_owned()],
+                filter: None,
+                mapping: None,
+            }],
             enabled: true,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             retry: Some(RetryJson(RetryPolicy::default())),
@@ -291,7 +297,7 @@ impl EndpointInput {
         let mut subscriptions = Vec::new();
         if let Some(texts) = &self.event_types {
             let event_types = validate::event_types("/event_types", texts)?;
-            subscriptions.push(NewSubscription { event_types, filter: None });
+            subscriptions.push(NewSubscription { event_types, filter: None, mapping: None });
         }
         for (index, subscription) in self.subscriptions.iter().enumerate() {
             subscriptions.push(subscription.check(&format!("/subscriptions/{index}"))?);
@@ -326,10 +332,11 @@ impl EndpointInput {
 
 impl InlineSubscription {
     fn check(&self, field: &str) -> Result<NewSubscription, Problem> {
-        let filter = self.filter.as_ref();
+        let (filter, mapping) = (self.filter.as_ref(), self.mapping.as_ref());
         Ok(NewSubscription {
             event_types: validate::event_types(&format!("{field}/event_types"), &self.event_types)?,
             filter: filter.map(|filter| validate::filter(&format!("{field}/filter"), filter)).transpose()?,
+            mapping: mapping.map(|mapping| validate::mapping(&format!("{field}/mapping"), mapping)).transpose()?,
         })
     }
 }

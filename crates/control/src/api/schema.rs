@@ -41,6 +41,11 @@ pub(crate) struct RetryJson(pub RetryPolicy);
 #[serde(transparent)]
 pub(crate) struct FilterJson(pub Value);
 
+/// A mapping before it is checked, or after: checking names the offending expression by its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct MappingJson(pub Value);
+
 /// JSON that is passed on to the byte.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -146,6 +151,40 @@ documented_type!(
         ..MetaSchema::new("object")
     }
 );
+
+documented_type!(
+    MappingJson,
+    as "Mapping",
+    MetaSchema {
+        description: Some(
+            "The request that is sent instead of the endpoint's usual one: `body` (JSON; without it the endpoint's own \
+         body style is sent), `headers` (by name), `path` (a list of parts that are appended to the URL's path) and \
+         `method` (`POST`, `PUT` or `PATCH`), at least one of them. All but the method are made of expressions: \
+         constants; fields, written `\"$.data.email\"`; `{\"$path\": \"data.email\", \"$default\": null, \"$optional\": \
+         true, \"$format\": \"lowercase\"}` with a default or `$optional` (left out where the field is missing or \
+         null) and a format: `string`, `number`, `boolean`, `lowercase`, `uppercase`, `iso8601`, `unix_seconds`, \
+         `unix_milliseconds`, `sha256` or `{\"join\": \", \"}`; `{\"$text\": \"Order {data.id}\"}`; `{\"$each\": \
+         \"data.items\", \"$do\": {\"sku\": \"$.item.sku\"}}` for lists; `{\"$const\": …}` for JSON as it is; lists and \
+         objects of expressions, where `$$name` stands for a member `$name`. A delivery whose event can't be mapped \
+         goes to the dead-letter queue as `mapping_failed`, and nothing of it is sent.",
+        ),
+        example: Some(example_mapping()),
+        ..MetaSchema::new("object")
+    }
+);
+
+/// Sets a contact's state in a CRM.
+pub(crate) fn example_mapping() -> Value {
+    json!({
+        "method": "PATCH",
+        "path": ["contacts", {"$path": "data.customer.email", "$format": "lowercase"}],
+        "headers": {"X-Order": "$.data.id"},
+        "body": {
+            "properties": {"last_order": "$.data.id", "stage": {"$path": "data.stage", "$default": "customer"}},
+            "items": {"$each": "data.items", "$do": {"sku": "$.item.sku"}}
+        }
+    })
+}
 
 documented_type!(
     RawJson,

@@ -18,7 +18,7 @@ use super::{
     pagination::{Page, PageRequest},
     problem::{Problem, ProblemKind, ReadProblem, WriteProblem},
     respond::{Created, Done, Found},
-    schema::{FilterJson, Time},
+    schema::{FilterJson, MappingJson, Time, example_mapping},
     state::ApiState,
     validate,
 };
@@ -43,6 +43,8 @@ struct SubscriptionInput {
     event_types: Vec<String>,
     /// What must hold besides the type; everything matches if not given.
     filter: Option<FilterJson>,
+    /// What is sent instead of the endpoint's usual request.
+    mapping: Option<MappingJson>,
 }
 
 /// What of a subscription is to be changed; what is not given stays.
@@ -56,6 +58,9 @@ struct SubscriptionPatchInput {
     /// What must hold besides the type; null removes the filter.
     #[serde(default)]
     filter: MaybeUndefined<FilterJson>,
+    /// What is sent instead of the endpoint's usual request; null removes the mapping.
+    #[serde(default)]
+    mapping: MaybeUndefined<MappingJson>,
 }
 
 /// Which events an endpoint gets. Where several of an endpoint match an event, one delivery is sent.
@@ -70,6 +75,8 @@ pub(super) struct Subscription {
     event_types: Vec<String>,
     /// What must hold besides the type.
     filter: Option<FilterJson>,
+    /// What is sent instead of the endpoint's usual request.
+    mapping: Option<MappingJson>,
     /// When it was made.
     created_at: Time,
     /// When it was last changed.
@@ -86,6 +93,7 @@ impl Example for SubscriptionInput {
             endpoint_id: "ep_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
             event_types: vec!["order.*".to_owned()],
             filter: Some(example_filter()),
+            mapping: Some(MappingJson(example_mapping())),
         }
     }
 }
@@ -95,6 +103,7 @@ impl Example for SubscriptionPatchInput {
         Self {
             event_types: Some(vec!["order.created".to_owned(), "order.paid".to_owned()]),
             filter: MaybeUndefined::Value(example_filter()),
+            mapping: MaybeUndefined::Null,
         }
     }
 }
@@ -106,6 +115,7 @@ impl Example for Subscription {
             endpoint_id: "ep_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
             event_types: vec!["order.*".to_owned()],
             filter: Some(example_filter()),
+            mapping: Some(MappingJson(example_mapping())),
             created_at: Time(Timestamp::from_millis(1_769_860_800_000)),
             updated_at: Time(Timestamp::from_millis(1_769_860_800_000)),
         }
@@ -119,6 +129,7 @@ impl From<SubscriptionRow> for Subscription {
             endpoint_id: row.endpoint.to_string(),
             event_types: row.event_types.iter().map(ToString::to_string).collect(),
             filter: row.filter.map(|filter| FilterJson(filter.to_json())),
+            mapping: row.mapping.map(|mapping| MappingJson(mapping.to_json())),
             created_at: Time(row.created_at),
             updated_at: Time(row.updated_at),
         }
@@ -152,6 +163,7 @@ impl Subscriptions {
         let new = NewSubscription {
             event_types: validate::event_types("/event_types", &input.event_types)?,
             filter: input.filter.as_ref().map(|filter| validate::filter("/filter", filter)).transpose()?,
+            mapping: input.mapping.as_ref().map(|mapping| validate::mapping("/mapping", mapping)).transpose()?,
         };
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now());
@@ -228,6 +240,11 @@ impl Subscriptions {
                 MaybeUndefined::Undefined => None,
                 MaybeUndefined::Null => Some(None),
                 MaybeUndefined::Value(filter) => Some(Some(validate::filter("/filter", filter)?)),
+            },
+            mapping: match &body.0.mapping {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(mapping) => Some(Some(validate::mapping("/mapping", mapping)?)),
             },
         };
         let actor = auth.0.actor();

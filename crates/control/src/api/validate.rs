@@ -2,9 +2,13 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use postrider_domain::{egress::Target, filter::Filter, pattern::TypePattern};
+use postrider_domain::{egress::Target, filter::Filter, mapping::Mapping, pattern::TypePattern};
 
-use super::{problem::Problem, schema::FilterJson, state::ApiState};
+use super::{
+    problem::Problem,
+    schema::{FilterJson, MappingJson},
+    state::ApiState,
+};
 use crate::manage::ManageError;
 
 /// The longest name.
@@ -92,6 +96,11 @@ pub(crate) fn event_types(field: &str, texts: &[String]) -> Result<Vec<TypePatte
 /// A subscription's filter; the error names the offending condition.
 pub(crate) fn filter(field: &str, json: &FilterJson) -> Result<Filter, Problem> {
     Filter::from_json(&json.0).map_err(|error| Problem::field(format!("{field}{}", error.path), error.message))
+}
+
+/// A subscription's mapping; the error names the offending expression.
+pub(crate) fn mapping(field: &str, json: &MappingJson) -> Result<Mapping, Problem> {
+    Mapping::from_json(&json.0).map_err(|error| Problem::field(format!("{field}{}", error.path), error.message))
 }
 
 /// An endpoint's URL: of an allowed form, and to no address that deliveries may not reach. A host that does

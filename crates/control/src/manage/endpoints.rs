@@ -5,6 +5,7 @@ use postrider_domain::{
     egress::Target,
     endpoint::{EndpointSecret, EndpointSettings, purpose},
     filter::Filter,
+    mapping::Mapping,
     pattern::TypePattern,
     retry::RetryPolicy,
     seal::{KeyRing, Sealed, SealedAt, Zeroizing},
@@ -56,6 +57,8 @@ pub struct NewSubscription {
     pub event_types: Vec<TypePattern>,
     /// What must hold besides.
     pub filter: Option<Filter>,
+    /// What is sent instead of the endpoint's usual request.
+    pub mapping: Option<Mapping>,
 }
 
 /// What of an endpoint is to be changed.

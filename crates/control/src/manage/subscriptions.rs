@@ -1,7 +1,8 @@
 //! Changes of subscriptions.
 
 use postrider_domain::{
-    ConfigBody, EndpointId, EntityKind, Subscription, SubscriptionId, TenantId, filter::Filter, pattern::TypePattern,
+    ConfigBody, EndpointId, EntityKind, Subscription, SubscriptionId, TenantId, filter::Filter, mapping::Mapping,
+    pattern::TypePattern,
 };
 use postrider_postgres::{
     PgConnection, endpoints,
@@ -23,6 +24,8 @@ pub struct SubscriptionPatch {
     pub event_types: Option<Vec<TypePattern>>,
     /// What must hold besides; `Some(None)` removes the filter.
     pub filter: Option<Option<Filter>>,
+    /// What is sent instead of the endpoint's usual request; `Some(None)` removes the mapping.
+    pub mapping: Option<Option<Mapping>>,
 }
 
 /// Makes a subscription of an endpoint.
@@ -59,6 +62,7 @@ pub(super) async fn insert(
         endpoint: endpoint.clone(),
         event_types: new.event_types,
         filter: new.filter,
+        mapping: new.mapping,
         version: 1,
         created_at: edit.now,
         updated_at: edit.now,
@@ -88,6 +92,7 @@ pub async fn update(
     let mut row = before.clone();
     row.event_types = patch.event_types.unwrap_or(row.event_types);
     row.filter = patch.filter.unwrap_or(row.filter);
+    row.mapping = patch.mapping.unwrap_or(row.mapping);
     row.version += 1;
     row.updated_at = edit.now;
     subscriptions::update(&mut tx, tenant, &row).await?;
@@ -128,6 +133,7 @@ fn entry(row: &SubscriptionRow) -> ConfigBody {
         endpoint: row.endpoint.clone(),
         event_types: row.event_types.clone(),
         filter: row.filter.clone(),
+        mapping: row.mapping.clone(),
         created_at: row.created_at,
     })
 }
@@ -137,6 +143,7 @@ fn audited(row: &SubscriptionRow) -> Value {
         "endpoint_id": row.endpoint.as_str(),
         "event_types": row.event_types,
         "filter": row.filter,
+        "mapping": row.mapping,
         "version": row.version,
     })
 }

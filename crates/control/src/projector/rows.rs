@@ -49,6 +49,7 @@ fn advance(row: &mut DeliveryRow, next: DeliveryRow) {
     if !has_verdict {
         row.last_status = before.last_status;
         row.last_error = before.last_error;
+        row.last_error_message = before.last_error_message;
     }
 }
 
@@ -69,6 +70,7 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         DeliveryEventBody::Skipped(_) => (DeliveryStatus::Skipped, None, None, None),
         DeliveryEventBody::Cancelled(_) => (DeliveryStatus::Cancelled, None, None, None),
     };
+    let last_error_message = message(&event.body).map(str::to_owned).map(storable);
     let held = event.held.as_ref().filter(|_| status == DeliveryStatus::Held);
     DeliveryRow {
         rank: rank(status, &event.body),
@@ -86,9 +88,19 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         attempt: i32::try_from(event.attempt.get()).unwrap_or(i32::MAX),
         last_status,
         last_error: last_error.map(class_name),
+        last_error_message,
         next_attempt_at,
         matched_at: event.matched_at,
         updated_at: event.at,
+    }
+}
+
+/// Why it failed, in words.
+fn message(body: &DeliveryEventBody) -> Option<&str> {
+    match body {
+        DeliveryEventBody::Attempted(attempted) => attempted.error_message.as_deref(),
+        DeliveryEventBody::DeadLettered(dead) => dead.error_message.as_deref(),
+        _ => None,
     }
 }
 
@@ -130,7 +142,7 @@ fn storable(text: String) -> String {
 mod tests {
     use postrider_domain::{
         Attempt, DeliveryKind, EndpointId, EventId, JobId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
-        delivery_event::{CancelReason, Cancelled, Held, HoldReason, ParkReason, Parked, Skipped},
+        delivery_event::{CancelReason, Cancelled, DeadLettered, Held, HoldReason, ParkReason, Parked, Skipped},
     };
 
     use super::*;
@@ -205,6 +217,15 @@ mod tests {
         assert_eq!((row.status, row.attempt, row.last_status), (DeliveryStatus::Waiting, 2, Some(500)));
         assert_eq!(row.last_error.as_deref(), Some("http_server_error"));
         assert_eq!(row.next_attempt_at, Some(Timestamp::from_millis(99)));
+    }
+
+    #[test]
+    fn what_ended_without_an_attempt_says_why() {
+        let message = Some("mapping/body/who: 'data.name' is missing".to_owned());
+        let dead = DeadLettered { error: ErrorClass::MappingFailed, error_message: message.clone() };
+        let row = outcome(vec![event(1, 10, DeliveryEventBody::DeadLettered(dead))]);
+        assert_eq!((row.status, row.last_error.as_deref()), (DeliveryStatus::Failed, Some("mapping_failed")));
+        assert_eq!(row.last_error_message, message);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl<'a> EventView<'a> {
     }
 
     /// The field at `path`; none if it is missing.
-    fn field(&self, path: &FieldPath) -> Option<Cow<'_, Value>> {
+    pub fn field(&self, path: &FieldPath) -> Option<Cow<'_, Value>> {
         match path.root() {
             Root::Data => resolve(self.data()?, path.segments()).map(Cow::Borrowed),
             Root::Previous => resolve(self.previous()?, path.segments()).map(Cow::Borrowed),
@@ -117,7 +117,8 @@ impl Test {
     }
 }
 
-fn resolve<'v>(root: &'v Value, segments: &[String]) -> Option<&'v Value> {
+/// What stands at `segments` below `root`; none if they lead nowhere.
+pub(crate) fn resolve<'v>(root: &'v Value, segments: &[String]) -> Option<&'v Value> {
     segments.iter().try_fold(root, |value, segment| match value {
         Value::Object(object) => object.get(segment),
         Value::Array(list) => list.get(list_position(segment)?),

@@ -88,27 +88,33 @@ impl FromStr for FieldPath {
     type Err = InvalidFieldPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidFieldPath> {
-        if text.len() > MAX_PATH_LENGTH {
-            return Err(InvalidFieldPath::TooLong);
-        }
-        let mut segments = match text.strip_prefix('/') {
-            Some(pointer) => pointer.split('/').map(unescape).collect::<Option<Vec<_>>>(),
-            None => Some(text.split('.').map(str::to_owned).collect()),
-        }
-        .ok_or_else(|| InvalidFieldPath::Escape(text.to_owned()))?;
-        let name = segments.remove(0);
+        let (name, segments) = split(text)?;
         let root = Root::named(&name).ok_or_else(|| InvalidFieldPath::UnknownRoot(text.to_owned()))?;
         if matches!(root, Root::Attribute(_)) && !segments.is_empty() {
             return Err(InvalidFieldPath::IntoAttribute(text.to_owned()));
         }
-        if !text.starts_with('/') && segments.iter().any(String::is_empty) {
-            return Err(InvalidFieldPath::EmptySegment(text.to_owned()));
-        }
-        if segments.len() > MAX_SEGMENTS {
-            return Err(InvalidFieldPath::TooLong);
-        }
         Ok(Self { text: text.to_owned(), root, segments })
     }
+}
+
+/// The first segment of a dotted path or JSON pointer, and what follows it.
+pub(crate) fn split(text: &str) -> Result<(String, Vec<String>), InvalidFieldPath> {
+    if text.len() > MAX_PATH_LENGTH {
+        return Err(InvalidFieldPath::TooLong);
+    }
+    let mut segments = match text.strip_prefix('/') {
+        Some(pointer) => pointer.split('/').map(unescape).collect::<Option<Vec<_>>>(),
+        None => Some(text.split('.').map(str::to_owned).collect()),
+    }
+    .ok_or_else(|| InvalidFieldPath::Escape(text.to_owned()))?;
+    let first = segments.remove(0);
+    if !text.starts_with('/') && segments.iter().any(String::is_empty) {
+        return Err(InvalidFieldPath::EmptySegment(text.to_owned()));
+    }
+    if segments.len() > MAX_SEGMENTS {
+        return Err(InvalidFieldPath::TooLong);
+    }
+    Ok((first, segments))
 }
 
 impl fmt::Display for FieldPath {

@@ -29,5 +29,7 @@ mod parse;
 
 pub use ast::{Bound, Condition, Filter, Test, TextPattern};
 pub use evaluate::EventView;
+pub(crate) use evaluate::resolve;
+pub(crate) use field::split;
 pub use field::{Attribute, FieldPath, InvalidFieldPath, Root};
 pub use parse::{InvalidFilter, MAX_CONDITIONS, MAX_DEPTH, MAX_REGEXES, MAX_VALUE_BYTES};

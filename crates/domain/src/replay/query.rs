@@ -40,7 +40,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Run, SourceCoordinates, SubscriptionId,
+        Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Method, Run, SourceCoordinates,
+        SubscriptionId,
     };
 
     fn letter() -> DeadLetter {
@@ -59,6 +60,8 @@ mod tests {
                 content_type: "application/json".to_owned(),
                 headers: Vec::new(),
                 body: Bytes::new(),
+                method: Method::Post,
+                path_suffix: String::new(),
             },
             attempts: 3,
             error: ErrorClass::HttpServerError,

@@ -67,6 +67,7 @@ struct SubscriptionForm {
     endpoint: EndpointId,
     event_types: Vec<TypePattern>,
     filter: Option<String>,
+    mapping: Option<String>,
     created_at: Timestamp,
 }
 
@@ -146,25 +147,28 @@ fn endpoint_from(form: EndpointForm) -> Result<Endpoint, String> {
 }
 
 fn subscription_form(subscription: &Subscription) -> SubscriptionForm {
-    let filter = subscription.filter.as_ref();
+    let (filter, mapping) = (subscription.filter.as_ref(), subscription.mapping.as_ref());
     SubscriptionForm {
         id: subscription.id.clone(),
         tenant: subscription.tenant.clone(),
         endpoint: subscription.endpoint.clone(),
         event_types: subscription.event_types.clone(),
         filter: filter.map(|filter| serde_json::to_string(filter).expect("a filter is JSON")),
+        mapping: mapping.map(|mapping| serde_json::to_string(mapping).expect("a mapping is JSON")),
         created_at: subscription.created_at,
     }
 }
 
 fn subscription_from(form: SubscriptionForm) -> Result<Subscription, String> {
     let filter = form.filter.as_deref().map(serde_json::from_str).transpose();
+    let mapping = form.mapping.as_deref().map(serde_json::from_str).transpose();
     Ok(Subscription {
         id: form.id,
         tenant: form.tenant,
         endpoint: form.endpoint,
         event_types: form.event_types,
         filter: filter.map_err(|error| format!("filter: {error}"))?,
+        mapping: mapping.map_err(|error| format!("mapping: {error}"))?,
         created_at: form.created_at,
     })
 }

@@ -55,6 +55,8 @@ fn text(record: &str, field: &str) -> String {
         ("ReplayProgress", "next") | (_, "settings") => "{}",
         ("ReplayJob", "source") => r#"{"rejected":{"source":null,"since":null,"until":null,"ranges":{}}}"#,
         (_, "filter") => r#"{"field":"data.total","operator":"exists","value":true}"#,
+        (_, "mapping") => r#"{"body":{"total":"$.data.total"}}"#,
+        (_, "method") => "PUT",
         (_, "event_types") => "order.*",
         (_, "retry") => return serde_json::to_string(&RetryPolicy::default()).unwrap(),
         _ => "text",

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
-    EndpointId, EntityKind, ErrorClass, EventId, JobId, MessageId, Priority, RateLimit, Routing, Run, SecretId,
+    EndpointId, EntityKind, ErrorClass, EventId, JobId, MessageId, Method, Priority, RateLimit, Routing, Run, SecretId,
     SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
     breaker::BreakerSnapshot,
     config_entry::{Deleted, Tenant},
@@ -59,6 +59,8 @@ pub(super) fn delivery(run: Run) -> Delivery {
         content_type: "application/json".to_owned(),
         headers: vec![Header { name: "ce-id".to_owned(), value: "e1".to_owned() }],
         body: Bytes::from_static(b"{\"a\":1.10}\0\xff"),
+        method: Method::Put,
+        path_suffix: "contacts/ann%40example.com".to_owned(),
     }
 }
 
@@ -124,6 +126,7 @@ pub(super) fn sealed() -> Sealed {
 /// One body of each kind.
 pub(super) fn config_bodies() -> Vec<ConfigBody> {
     let filter = r#"{"all":[{"field":"data.total","operator":"greater_than","value":100.50}]}"#;
+    let mapping = r#"{"body":{"total":"$.data.total","rate":1.10}}"#;
     vec![
         ConfigBody::Tenant(Tenant { id: tenant(), name: "Acme".to_owned() }),
         ConfigBody::Endpoint(Box::new(Endpoint {
@@ -154,6 +157,7 @@ pub(super) fn config_bodies() -> Vec<ConfigBody> {
             endpoint: endpoint(),
             event_types: vec!["order.*".parse().unwrap(), "*".parse().unwrap()],
             filter: Some(serde_json::from_str(filter).unwrap()),
+            mapping: Some(serde_json::from_str(mapping).unwrap()),
             created_at: NOW,
         }),
         ConfigBody::Deleted(Deleted { id: (&endpoint()).into(), entity: EntityKind::Endpoint, at: NOW }),

@@ -1,9 +1,10 @@
 //! The request of one attempt: signed now, with the headers that its endpoint, its body and its attempt ask for.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use postrider_domain::{
     Delivery, Endpoint, Routing, Timestamp,
+    egress::Url,
     signing::{SignedParts, attempt_headers, signed_headers},
 };
 
@@ -22,18 +23,33 @@ pub(super) fn request(
     let signed = signed_headers(&endpoint.settings.signing, &opened.signing_secrets(now), parts);
     let mut headers = signed.map_err(|error| configuration(error.to_string()))?;
     headers.extend(attempt_headers(routing.attempt, routing.first_attempt_at));
-    let rendered = delivery.headers.iter().map(|header| (Cow::Owned(header.name.clone()), header.value.clone()));
-    headers.extend(rendered);
     headers.extend(opened.headers.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.clone())));
+    // What an event brings never stands in for a signature or for what the endpoint's owner set.
+    for header in &delivery.headers {
+        if headers.iter().all(|(taken, _)| *taken != header.name) {
+            headers.push((Cow::Owned(header.name.clone()), header.value.clone()));
+        }
+    }
     Ok(Request {
         tenant: endpoint.tenant.clone(),
-        url: opened.url.clone(),
+        method: delivery.method,
+        url: url(opened, &delivery.path_suffix),
         tls: opened.tls.clone(),
         content_type: delivery.content_type.clone(),
         headers,
         body: delivery.body.clone(),
         deadline: endpoint.timeout(),
     })
+}
+
+/// The endpoint's URL with `suffix` appended to its path; host and query stay.
+fn url(opened: &Opened, suffix: &str) -> Arc<Url> {
+    if suffix.is_empty() {
+        return opened.url.clone();
+    }
+    let mut url = Url::clone(&opened.url);
+    url.set_path(&format!("{}/{suffix}", opened.url.path().trim_end_matches('/')));
+    Arc::new(url)
 }
 
 #[cfg(test)]

@@ -129,7 +129,11 @@ impl Courier for EgressClient {
 fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
     let uri: Uri = request.url.as_str().parse().map_err(|_| "the URL can't be sent in a request".to_owned())?;
     let mut message = hyper::Request::new(Full::new(request.body));
-    *message.method_mut() = Method::POST;
+    *message.method_mut() = match request.method {
+        postrider_domain::Method::Post => Method::POST,
+        postrider_domain::Method::Put => Method::PUT,
+        postrider_domain::Method::Patch => Method::PATCH,
+    };
     *message.uri_mut() = uri;
     let headers = message.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use postrider_domain::{ErrorClass, Outcome, TenantId, egress::Url};
+use postrider_domain::{ErrorClass, Method, Outcome, TenantId, egress::Url};
 
 use super::EndpointTls;
 
@@ -12,6 +12,8 @@ use super::EndpointTls;
 pub struct Request {
     /// Whose it is: connections are shared within a tenant only.
     pub tenant: TenantId,
+    /// `POST`, unless a mapping says otherwise.
+    pub method: Method,
     /// Where to.
     pub url: Arc<Url>,
     /// Certificates of the endpoint's own, if it has any.

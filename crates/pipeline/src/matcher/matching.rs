@@ -2,13 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use postrider_domain::{
-    Delivery, DeliveryKind, EndpointId, Event, Run, Subscription, SubscriptionId,
+    Delivery, DeliveryKind, EndpointId, Event, Method, Run, Subscription, SubscriptionId,
     endpoint::BodyStyle,
     envelope::{Rendered, render},
     filter::EventView,
+    mapping::{Mapped, Mapping, MappingError},
     message_id::message_id,
 };
+
+/// The media type of what is mapped.
+const MAPPED: &str = "application/json";
 
 /// Which subscriptions may decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +71,62 @@ impl<'a> Bodies<'a> {
     pub(super) fn in_style(&mut self, style: BodyStyle) -> &Rendered {
         self.rendered.entry(style).or_insert_with(|| render(self.event, style))
     }
+
+    /// What `subscription` sends in the style of its endpoint; nothing if its mapping makes another body of the event.
+    pub(super) fn of_subscription(&mut self, subscription: &Subscription, style: BodyStyle) -> Rendered {
+        if subscription.mapping.as_ref().is_some_and(Mapping::has_body) {
+            return Rendered { content_type: MAPPED.to_owned(), headers: Vec::new(), body: Bytes::new() };
+        }
+        self.in_style(style).clone()
+    }
 }
 
-/// The delivery of `event`, rendered as `rendered`, that `subscription` decided, as that run of its message.
-pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscription, run: Run) -> Delivery {
+/// The delivery that a subscription makes of an event.
+#[derive(Debug)]
+pub(crate) enum Composed {
+    /// It can be sent.
+    Ready(Delivery),
+    /// It ends before it is sent.
+    Unmapped(Unmapped),
+}
+
+/// A delivery, without a body, whose event can't be mapped.
+#[derive(Debug)]
+pub(crate) struct Unmapped {
+    pub delivery: Delivery,
+    pub error: MappingError,
+}
+
+impl Composed {
+    /// The delivery, whether it can be sent or not.
+    pub(crate) fn delivery(&self) -> &Delivery {
+        match self {
+            Self::Ready(delivery) | Self::Unmapped(Unmapped { delivery, .. }) => delivery,
+        }
+    }
+}
+
+/// The delivery of an event that `subscription` decided, as that run of its message: mapped, if it has a mapping, from
+/// what [`Bodies::of_subscription`] answered for it.
+pub(super) fn compose(view: &EventView<'_>, rendered: Rendered, subscription: &Subscription, run: Run) -> Composed {
+    let mut delivery = delivery(view.event(), rendered, subscription, run);
+    let Some(mapping) = &subscription.mapping else { return Composed::Ready(delivery) };
+    match mapping.render(view) {
+        Ok(Mapped { body, headers, path, method }) => {
+            delivery.body = body.unwrap_or(delivery.body);
+            delivery.headers.extend(headers);
+            delivery.method = method.unwrap_or_default();
+            delivery.path_suffix = path.unwrap_or_default();
+            Composed::Ready(delivery)
+        }
+        Err(error) => {
+            let delivery = Delivery { body: Bytes::new(), headers: Vec::new(), ..delivery };
+            Composed::Unmapped(Unmapped { delivery, error })
+        }
+    }
+}
+
+fn delivery(event: &Event, rendered: Rendered, subscription: &Subscription, run: Run) -> Delivery {
     Delivery {
         message_id: message_id(&event.id, &subscription.endpoint),
         run,
@@ -81,9 +138,11 @@ pub(super) fn delivery(event: &Event, rendered: &Rendered, subscription: &Subscr
         event_type: event.event_type.clone(),
         ordering_key: event.ordering_key.clone(),
         source: event.coordinates.clone(),
-        content_type: rendered.content_type.clone(),
-        headers: rendered.headers.clone(),
-        body: rendered.body.clone(),
+        content_type: rendered.content_type,
+        headers: rendered.headers,
+        body: rendered.body,
+        method: Method::Post,
+        path_suffix: String::new(),
     }
 }
 

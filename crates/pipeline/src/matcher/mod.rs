@@ -3,8 +3,8 @@
 //! ```text
 //! Reads:        the sources' topics        (key: the user's)
 //! Writes:       postrider.deliveries       (key: endpoint id); postrider.rejected; for bodies that are too
-//!               large, postrider.dlq and postrider.delivery-events; to postrider.progress, from where on new
-//!               subscriptions are matched
+//!               large and events that can't be mapped, postrider.dlq and postrider.delivery-events; to
+//!               postrider.progress, from where on new subscriptions are matched
 //! Commits when: all deliveries of the record's events are acknowledged, or it is a duplicate of one that was settled; and from
 //!               where on it is matched so; with the directory's version
 //! On failure:   what can't be written is not settled; what can't be understood is rejected, with its reason;
@@ -32,7 +32,7 @@ pub(crate) use avro::Decoder;
 pub use avro::Schemas;
 pub use fields::{FieldFrom, Fields};
 pub use inspect::{Inspected, Inspector, Understood};
-pub(crate) use matching::Scope;
+pub(crate) use matching::{Composed, Scope, Unmapped};
 pub use pointer::{InvalidPointer, Pointer};
 pub(crate) use rematch::rematch;
 pub use service::{Matcher, MatcherConfig, MatcherDeps};

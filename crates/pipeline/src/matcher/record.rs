@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use postrider_domain::{
-    Attempt, Delivery, DirectoryVersion, Event, Routing, Run, Subscription, Timestamp, endpoint::BodyStyle,
-    envelope::MAX_BODY_BYTES,
+    Attempt, DirectoryVersion, Event, Routing, Run, Subscription, Timestamp,
+    endpoint::BodyStyle,
+    envelope::{MAX_BODY_BYTES, Rendered},
+    filter::EventView,
 };
 use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,7 +21,7 @@ use super::{
     counters::Counters,
     decode::{Decoded, Rejection, traceparent},
     dedupe::{Admitted, Dedupe},
-    matching::{self, Scope},
+    matching::{self, Bodies, Composed, Scope},
 };
 use crate::{burial::Burial, directory::Directory, outgoing};
 
@@ -226,23 +228,45 @@ impl<S: Sink> RecordMatcher<S> {
             priority: self.decoder.source().priority,
             traceparent: traceparent(&record.headers),
         };
-        let mut bodies = matching::Bodies::of(event);
+        let view = EventView::new(event);
+        let mut bodies = Bodies::of(event);
         for subscriptions in deciding.chunks(MAX_FAN_OUT) {
-            let delivery = |subscription: &Arc<Subscription>| {
-                matching::delivery(
-                    event,
-                    bodies.in_style(style(&self.directory, subscription)),
-                    subscription,
-                    Run::LIVE,
-                )
-            };
-            let deliveries: Vec<Delivery> = subscriptions.iter().map(delivery).collect();
-            let _memory = self.memory_for(deliveries.iter().map(|delivery| delivery.body.len()).sum()).await;
-            try_join_all(deliveries.into_iter().map(|delivery| self.send(delivery, &routing))).await?;
+            let (mut plain, mut mapped) = (Vec::new(), Vec::new());
+            for subscription in subscriptions {
+                let rendered = bodies.of_subscription(subscription, style(&self.directory, subscription));
+                if subscription.mapping.is_some() {
+                    mapped.push(self.send_mapped(&view, rendered, subscription, &routing));
+                } else {
+                    plain.push(matching::compose(&view, rendered, subscription, Run::LIVE));
+                }
+            }
+            tokio::try_join!(self.send_plain(plain, &routing), try_join_all(mapped))?;
         }
         self.counters.matched.increment(1);
         self.counters.deliveries.increment(deciding.len() as u64);
         Ok(())
+    }
+
+    /// Writes deliveries whose bodies are known, and mostly shared.
+    async fn send_plain(&self, composed: Vec<Composed>, routing: &Routing) -> Result<(), ProduceError> {
+        let _memory = self.memory_for(composed.iter().map(|composed| composed.delivery().body.len()).sum()).await;
+        try_join_all(composed.into_iter().map(|composed| self.send(composed, routing))).await.map(drop)
+    }
+
+    /// Maps an event for one subscription, and writes what comes of it. It is mapped once there is room for the
+    /// largest body; room that it does not need is given back at once.
+    async fn send_mapped(
+        &self,
+        view: &EventView<'_>,
+        rendered: Rendered,
+        subscription: &Subscription,
+        routing: &Routing,
+    ) -> Result<(), ProduceError> {
+        let mut memory = self.memory_for(MAX_BODY_BYTES).await;
+        let composed = matching::compose(view, rendered, subscription, Run::LIVE);
+        let needed = composed.delivery().body.len().div_ceil(MEMORY_UNIT_BYTES);
+        drop(memory.split(memory.num_permits().saturating_sub(needed)));
+        self.send(composed, routing).await
     }
 
     /// Waits for room for so many bytes; more than there is in all is let through alone.
@@ -252,7 +276,11 @@ impl<S: Sink> RecordMatcher<S> {
         self.memory.acquire_many(units).await.expect("the semaphore is never closed")
     }
 
-    async fn send(&self, delivery: Delivery, routing: &Routing) -> Result<(), ProduceError> {
+    async fn send(&self, composed: Composed, routing: &Routing) -> Result<(), ProduceError> {
+        let delivery = match composed {
+            Composed::Ready(delivery) => delivery,
+            Composed::Unmapped(unmapped) => return self.burial.unmapped(unmapped, routing).await,
+        };
         let bytes = delivery.body.len();
         if bytes > MAX_BODY_BYTES {
             let message = format!("the body has {bytes} bytes; at most {MAX_BODY_BYTES} are sent");

@@ -1,12 +1,12 @@
 //! Matches a record once more, for a replay: the same code as live matching, for some of its subscriptions.
 
-use postrider_domain::{Delivery, Run, TenantId, Timestamp};
+use postrider_domain::{Run, TenantId, Timestamp, filter::EventView};
 use postrider_kafka::Record;
 
 use super::{
     avro::Decoder,
     decode::{Decoded, traceparent},
-    matching::{self, Scope},
+    matching::{self, Bodies, Composed, Scope},
     record::style,
 };
 use crate::directory::Directory;
@@ -17,7 +17,7 @@ pub(crate) struct Rematched {
     /// When its (first) event happened.
     pub time: Timestamp,
     /// One for each event and each endpoint that wants it.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Composed>,
     /// The record's trace context.
     pub traceparent: Option<String>,
 }
@@ -38,10 +38,11 @@ pub(crate) async fn rematch(
     let is_wanted = |owner: &TenantId| tenant.is_none_or(|tenant| tenant == owner);
     for event in events.iter().filter(|event| is_wanted(&event.tenant)) {
         let candidates = directory.candidates(&event.tenant, &event.event_type);
-        let mut bodies = matching::Bodies::of(event);
+        let (view, mut bodies) = (EventView::new(event), Bodies::of(event));
         let deciding = matching::deciding(event, candidates.subscriptions, scope);
         let deliveries = deciding.iter().map(|subscription| {
-            matching::delivery(event, bodies.in_style(style(directory, subscription)), subscription, run.clone())
+            let rendered = bodies.of_subscription(subscription, style(directory, subscription));
+            matching::compose(&view, rendered, subscription, run.clone())
         });
         let rematched = rematched.get_or_insert_with(|| Rematched {
             time: event.time,

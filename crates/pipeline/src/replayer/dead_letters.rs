@@ -8,7 +8,8 @@ use postrider_domain::{
 use postrider_kafka::{Codec, DlqRecord, Record};
 use serde_json::json;
 
-use super::finding::{Finding, Trouble, Wanted};
+use super::finding::{Finding, Trouble, Unmapped, Wanted};
+use crate::matcher::Composed;
 
 /// Redrives one partition of the queue.
 #[derive(Debug)]
@@ -71,7 +72,11 @@ impl DeadLetters {
             "at": letter.at.to_rfc3339(),
         });
         let run = run_of(&self.job, record.partition, record.offset);
-        let deliveries = vec![Delivery { run, ..letter.delivery }];
-        Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent: letter.traceparent, mark: Some(mark) }))
+        let (delivery, traceparent) = (Delivery { run, ..letter.delivery }, letter.traceparent);
+        if letter.error == ErrorClass::MappingFailed {
+            return Ok(Finding::Unmapped(Unmapped { sample, delivery, traceparent, mark }));
+        }
+        let deliveries = vec![Composed::Ready(delivery)];
+        Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent, mark: Some(mark) }))
     }
 }

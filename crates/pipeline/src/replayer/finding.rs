@@ -1,7 +1,8 @@
 //! What a record of a job's source comes to.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use postrider_domain::{
     Delivery,
@@ -10,6 +11,7 @@ use postrider_domain::{
 use postrider_kafka::{DecodeError, ProduceError, Sink};
 
 use super::shared::Shared;
+use crate::matcher::Composed;
 
 /// What a record comes to.
 #[derive(Debug)]
@@ -22,8 +24,21 @@ pub(super) enum Finding {
     Unavailable,
     /// This job dealt with it before it was interrupted.
     Redriven,
+    /// A dead letter whose event could not be mapped: to be mapped again by the mapping of now.
+    Unmapped(Unmapped),
     /// These deliveries.
     Wanted(Wanted),
+}
+
+/// A dead letter that has no body, because its event could not be mapped.
+#[derive(Debug)]
+pub(super) struct Unmapped {
+    /// The record, for people: JSON.
+    pub sample: serde_json::Value,
+    /// The delivery, as it is to run again.
+    pub delivery: Delivery,
+    pub traceparent: Option<String>,
+    pub mark: DeadLetterMark,
 }
 
 /// What is to be written because of one record.
@@ -31,7 +46,7 @@ pub(super) enum Finding {
 pub(super) struct Wanted {
     /// The record, for people: JSON.
     pub sample: serde_json::Value,
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Composed>,
     pub traceparent: Option<String>,
     /// Written once all deliveries are acknowledged.
     pub mark: Option<DeadLetterMark>,
@@ -63,7 +78,7 @@ impl Finding {
     pub(super) fn count(&self) -> Count {
         match self {
             Self::Unwanted | Self::Corrupt(_) => Count::default(),
-            Self::Unavailable => Count { matched: true, unavailable: true, sent: 0 },
+            Self::Unavailable | Self::Unmapped(_) => Count { matched: true, unavailable: true, sent: 0 },
             Self::Redriven => Count { matched: true, unavailable: false, sent: 1 },
             Self::Wanted(_) => Count { matched: true, unavailable: false, sent: 0 },
         }
@@ -73,8 +88,11 @@ impl Finding {
 impl Wanted {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        // Deliveries of one event share its body.
-        self.deliveries.first().map_or(0, |delivery| delivery.body.len()) + self.deliveries.len() * 512
+        // Deliveries of one event may share its body.
+        let mut counted = HashSet::new();
+        let bodies = self.deliveries.iter().map(|composed| &composed.delivery().body);
+        let distinct = bodies.filter(|body| counted.insert(body.as_ptr()));
+        distinct.map(Bytes::len).sum::<usize>() + self.deliveries.len() * 512
     }
 
     /// Writes the deliveries, then the mark. No group fences the mark: if the deliveries came too late to be moved to
@@ -83,7 +101,7 @@ impl Wanted {
         let sent = self.deliveries.len();
         let traceparent = &self.traceparent;
         let shared = &shared;
-        try_join_all(self.deliveries.into_iter().map(|delivery| shared.deliver(delivery, traceparent.clone()))).await?;
+        try_join_all(self.deliveries.into_iter().map(|composed| shared.deliver(composed, traceparent.clone()))).await?;
         if !shared.layout.was_lately_in_use().await? {
             // The stage is being stopped.
             std::future::pending::<()>().await;

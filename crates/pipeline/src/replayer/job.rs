@@ -15,6 +15,7 @@ use super::{
     gate::{Gate, MAX_LAG_RECORDS},
     in_flight::{InFlight, Passed},
     logs::{LogReader as _, Logs},
+    originals::Originals,
     reading::Reading,
     shared::Shared,
 };
@@ -68,6 +69,7 @@ pub(super) struct Run<S, L: Logs> {
     pub(super) shared: Arc<Shared<S, L>>,
     pub(super) job: ReplayJob,
     pub(super) tally: Tally,
+    pub(super) originals: Originals<L>,
     order: watch::Receiver<Order>,
     gate: Gate,
     ticks: Interval,
@@ -85,7 +87,7 @@ impl<S: Sink, L: Logs> Run<S, L> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tally = Tally::new(job.id.clone(), earlier, shared.now());
         tally.say(None);
-        Self { gate: Gate::new(&job), tally, shared, job, order, ticks, ticked: 0 }
+        Self { gate: Gate::new(&job), tally, originals: Originals::default(), shared, job, order, ticks, ticked: 0 }
     }
 
     /// Works until everything is read or the job is told otherwise. Answers its last progress, which is written.
@@ -165,7 +167,7 @@ impl<S: Sink, L: Logs> Run<S, L> {
         Ok(done)
     }
 
-    async fn unless_told<T>(&mut self, event: impl Future<Output = T> + Send) -> Result<T, Halt> {
+    pub(super) async fn unless_told<T>(&mut self, event: impl Future<Output = T> + Send) -> Result<T, Halt> {
         tokio::select! {
             biased;
             () = told(&mut self.order) => Err(Halt::Told),
@@ -249,7 +251,7 @@ impl<S: Sink, L: Logs> Run<S, L> {
                         ended = record.offset + 1 == to;
                         match self.look(&mut reading, &record).await? {
                             Either::Left(wanted) => {
-                                let targets = wanted.deliveries.iter().map(|it| self.shared.target(it)).collect();
+                                let targets = wanted.deliveries.iter().map(|it| self.shared.target(it.delivery())).collect();
                                 waiting = Some((record.offset, wanted, targets));
                             }
                             Either::Right(count) if in_flight.is_empty() => self.pass(partition, (record.offset, count)),
@@ -278,6 +280,10 @@ impl<S: Sink, L: Logs> Run<S, L> {
         let (shared, now) = (self.shared.clone(), self.shared.now());
         let codec = shared.layout.codec();
         let finding = self.unless_told(reading.look(codec, record, now)).await??;
+        let finding = match finding {
+            Finding::Unmapped(unmapped) => self.map_again(unmapped).await?,
+            other => other,
+        };
         let count = finding.count();
         let wanted = match finding {
             Finding::Wanted(wanted) => wanted,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Reads:        postrider.jobs, postrider.progress; a job's source: postrider.dlq, postrider.rejected or a topic of
-//!               events
+//!               events; of dead letters that could not be mapped, the records that their events came in
 //! Writes:       postrider.deliveries, then the entry's mark to postrider.dlq; postrider.progress; what can't be read
 //!               to postrider.rejected
 //! Commits when: never the last record of a partition of jobs: the partition is read whole by each of its owners. A
@@ -25,6 +25,7 @@ mod job;
 mod jobs;
 mod logs;
 mod matched_from;
+mod originals;
 mod partition;
 mod reading;
 mod rejected;

@@ -52,7 +52,7 @@ impl Rejected {
                     "partition": rejected.original.partition,
                     "offset": rejected.original.offset,
                     "reason": rejected.reason,
-                    "event_type": rematched.deliveries[0].event_type,
+                    "event_type": rematched.deliveries[0].delivery().event_type,
                     "deliveries": rematched.deliveries.len(),
                     "at": record.timestamp.to_rfc3339(),
                 }),

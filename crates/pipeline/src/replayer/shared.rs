@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::{
     burial::Burial,
     directory::Directory,
-    matcher::{Decoder, Schemas, SourceConfig},
+    matcher::{Composed, Decoder, Schemas, SourceConfig},
     outgoing,
 };
 
@@ -81,7 +81,7 @@ impl<S: Sink, L> Shared<S, L> {
     /// Writes a delivery as if its event had just been matched: the first attempt, of age zero. (`skip_before` of an
     /// endpoint that is resumed without its backlog concerns live deliveries only, so that the time of the replay
     /// skips nothing that somebody asked for.)
-    pub(super) async fn deliver(&self, delivery: Delivery, traceparent: Option<String>) -> Result<(), ProduceError> {
+    pub(super) async fn deliver(&self, composed: Composed, traceparent: Option<String>) -> Result<(), ProduceError> {
         let routing = Routing {
             attempt: Attempt::FIRST,
             first_attempt_at: None,
@@ -91,6 +91,10 @@ impl<S: Sink, L> Shared<S, L> {
             generation: 0,
             priority: Priority::Normal,
             traceparent,
+        };
+        let delivery = match composed {
+            Composed::Ready(delivery) => delivery,
+            Composed::Unmapped(unmapped) => return self.burial.unmapped(unmapped, &routing).await,
         };
         let bytes = delivery.body.len();
         if bytes > MAX_BODY_BYTES {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Priority, Run,
+    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Method, Priority, Run,
     SourceCoordinates, SubscriptionId, TenantId, delivery::NotBefore, delivery_event::DeadLetter,
 };
 use postrider_kafka::{Headers, routing_to_headers};
@@ -137,6 +137,8 @@ fn delivery() -> Delivery {
         content_type: "application/json".to_owned(),
         headers: Vec::new(),
         body: Bytes::from_static(b"{}"),
+        method: Method::Post,
+        path_suffix: String::new(),
     }
 }
 

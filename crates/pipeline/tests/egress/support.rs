@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use parking_lot::Mutex;
 use postrider_domain::{
-    TenantId, Timestamp,
+    Method, TenantId, Timestamp,
     egress::{EgressPolicy, Url},
 };
 use postrider_pipeline::egress::{
@@ -50,6 +50,7 @@ pub fn client(dns: Option<SocketAddr>, proxy: Option<Proxy>) -> EgressClient {
 pub fn request(url: &str) -> Request {
     Request {
         tenant: TenantId::from_trusted("ten_a"),
+        method: Method::Post,
         url: Arc::new(Url::parse(url).unwrap()),
         tls: None,
         content_type: "application/json".to_owned(),

@@ -66,7 +66,7 @@ pub async fn list(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
              source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
-             next_attempt_at, matched_at, updated_at
+             last_error_message, next_attempt_at, matched_at, updated_at
          FROM deliveries
          WHERE tenant_id = $1
              AND ($2::text IS NULL OR endpoint_id = $2)
@@ -103,7 +103,7 @@ pub async fn runs_of(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
              source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
-             next_attempt_at, matched_at, updated_at
+             last_error_message, next_attempt_at, matched_at, updated_at
          FROM deliveries
          WHERE tenant_id = $1 AND message_id = $2
          ORDER BY matched_at, run
@@ -161,6 +161,7 @@ struct StoredDelivery {
     attempt: i32,
     last_status: Option<i32>,
     last_error: Option<String>,
+    last_error_message: Option<String>,
     next_attempt_at: Option<DateTime<Utc>>,
     matched_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -189,6 +190,7 @@ impl StoredDelivery {
             attempt: self.attempt,
             last_status: self.last_status,
             last_error: self.last_error,
+            last_error_message: self.last_error_message,
             next_attempt_at: self.next_attempt_at.map(Timestamp::from_datetime),
             matched_at: Timestamp::from_datetime(self.matched_at),
             updated_at: Timestamp::from_datetime(self.updated_at),

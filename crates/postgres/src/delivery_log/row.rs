@@ -39,6 +39,8 @@ pub struct DeliveryRow {
     pub last_status: Option<i32>,
     /// The class of the last failure, as `ErrorClass::as_str` names it.
     pub last_error: Option<String>,
+    /// The same in words.
+    pub last_error_message: Option<String>,
     /// When it is tried again.
     pub next_attempt_at: Option<Timestamp>,
     /// When the event was matched.

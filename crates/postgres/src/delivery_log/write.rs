@@ -49,11 +49,12 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
     sqlx::query!(
         "INSERT INTO deliveries AS stored (message_id, run, tenant_id, endpoint_id, subscription_id, event_id,
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
-             last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset)
+             last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset,
+             last_error_message)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::smallint[],
              $14::integer[], $15::integer[], $16::text[], $17::timestamptz[], $18::timestamptz[],
-             $19::timestamptz[], $20::integer[], $21::bigint[])
+             $19::timestamptz[], $20::integer[], $21::bigint[], $22::text[])
          ON CONFLICT (message_id, run) DO UPDATE SET
              status = excluded.status,
              rank = excluded.rank,
@@ -62,6 +63,8 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
                  THEN stored.last_status ELSE excluded.last_status END,
              last_error = CASE WHEN excluded.last_status IS NULL AND excluded.last_error IS NULL
                  THEN stored.last_error ELSE excluded.last_error END,
+             last_error_message = CASE WHEN excluded.last_status IS NULL AND excluded.last_error IS NULL
+                 THEN stored.last_error_message ELSE excluded.last_error_message END,
              next_attempt_at = excluded.next_attempt_at,
              updated_at = excluded.updated_at,
              held_partition = excluded.held_partition,
@@ -91,6 +94,7 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
         &column(rows, |row| row.updated_at.to_datetime()),
         &column(rows, |row| row.held.map(|at| at.partition)) as &[Option<i32>],
         &column(rows, |row| row.held.map(|at| at.offset)) as &[Option<i64>],
+        &column(rows, |row| row.last_error_message.as_deref()) as &[Option<&str>],
     )
     .execute(conn)
     .await?;

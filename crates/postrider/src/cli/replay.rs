@@ -36,7 +36,8 @@ pub enum Replay {
     ///
     /// Each is delivered with fresh attempts and marked, so that no later replay delivers it again. What fails again
     /// becomes a dead letter of its own, which this replay does not touch. Those without a body (payload_too_large)
-    /// can't be delivered.
+    /// can't be delivered. Those of mapping_failed are mapped again, by the mapping of now, from the record that their
+    /// event came in; what still can't be mapped, or is gone, is counted as unavailable and stays as it is.
     DeadLetters(DeadLetterArguments),
     /// Match rejected records again, with the configuration and the subscriptions of now.
     ///

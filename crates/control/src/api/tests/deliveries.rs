@@ -29,6 +29,7 @@ fn delivery(tenant: &str, number: i64, status: DeliveryStatus) -> DeliveryRow {
         attempt: 2,
         last_status: Some(204),
         last_error: None,
+        last_error_message: None,
         next_attempt_at: None,
         matched_at: Timestamp::from_millis(number),
         updated_at: Timestamp::from_millis(number),

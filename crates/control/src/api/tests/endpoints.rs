@@ -117,3 +117,26 @@ async fn a_subscription_is_made_changed_and_deleted() {
         api.outbox().await.into_iter().filter(|(id, _, _)| *id == made.id()).map(|(_, version, _)| version).collect();
     assert_eq!(versions, [1, 2, 3, 4]);
 }
+
+#[tokio::test]
+async fn a_mapping_is_kept_as_it_was_written_until_it_is_removed() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let mapping =
+        r#"{"body":{"rate":1.10,"who":{"$default":1e+400,"$path":"data.name"}},"method":"PATCH","path":["a"]}"#;
+    let endpoint = format!(
+        r#"{{"name": "a", "url": "https://public.example.com", "subscriptions": [{{"event_types": ["a"], "mapping": {mapping}}}]}}"#
+    );
+    let made = acme.post_text("/v1/endpoints", &endpoint).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert!(made.text.contains(mapping), "{}", made.text);
+    let path = format!("/v1/subscriptions/{}", made.body["subscriptions"][0]["id"].as_str().unwrap());
+    let unchanged = acme.patch(&path, &json!({ "event_types": ["b"] })).await;
+    assert!(unchanged.text.contains(mapping), "{}", unchanged.text);
+    let replaced = acme.patch(&path, &json!({ "mapping": { "body": "$.data" } })).await;
+    assert_eq!(replaced.body["mapping"], json!({ "body": "$.data" }));
+    assert_eq!(acme.patch(&path, &json!({ "mapping": null })).await.body["mapping"], json!(null));
+    assert_eq!(acme.get(&path).await.body["mapping"], json!(null));
+    let input = json!({ "endpoint_id": made.id(), "event_types": ["c"], "mapping": { "method": "PUT" } });
+    assert_eq!(acme.post("/v1/subscriptions", &input).await.body["mapping"], json!({ "method": "PUT" }));
+}

@@ -15,6 +15,7 @@ async fn a_value_that_cant_be_accepted_is_named() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;
     let filter = |filter: Value| json!([{ "event_types": ["a"], "filter": filter }]);
+    let mapping = |mapping: Value| json!([{ "event_types": ["a"], "mapping": mapping }]);
     let cases = [
         ("url", json!("http://public.example.com/"), "/url"),
         ("url", json!("https://user:pw@public.example.com/"), "/url"),
@@ -51,6 +52,10 @@ async fn a_value_that_cant_be_accepted_is_named() {
         ("subscriptions", json!(vec![json!({ "event_types": ["a"] }); 101]), "/subscriptions"),
         ("subscriptions", filter(json!({ "all": [{ "field": "data.a", "operator": "is", "value": 1 }] })), ""),
         ("subscriptions", filter(json!(7)), ""),
+        ("subscriptions", mapping(json!({ "body": { "a": ["$.total"] } })), "/subscriptions/0/mapping/body/a/0"),
+        ("subscriptions", mapping(json!({ "headers": { "Host": "a" } })), "/subscriptions/0/mapping/headers/Host"),
+        ("subscriptions", mapping(json!({})), "/subscriptions/0/mapping"),
+        ("subscriptions", mapping(json!("$.data")), "/subscriptions/0/mapping"),
         ("owner", json!("me"), "/owner"),
     ];
     for (name, value, field) in cases {
@@ -91,6 +96,8 @@ async fn a_patch_is_checked_like_what_is_made() {
     }
     let path = format!("/v1/subscriptions/{}", endpoint.body["subscriptions"][0]["id"].as_str().expect("an id"));
     acme.patch(&path, &json!({ "event_types": ["a..*"] })).await.assert_problem(422, Some("/event_types/0"));
+    let mapping = json!({ "mapping": { "body": { "$path": "total" } } });
+    acme.patch(&path, &mapping).await.assert_problem(422, Some("/mapping/body/$path"));
     acme.patch(&path, &json!({ "endpoint_id": endpoint.id() })).await.assert_problem(422, Some("/endpoint_id"));
 }
 

@@ -23,6 +23,7 @@ fn subscription(epoch: i64, seq: i64, entity_version: i64, pattern: &str) -> Cha
         endpoint: EndpointId::from_trusted("ep_1"),
         event_types: vec![pattern.parse().unwrap()],
         filter: None,
+        mapping: None,
         created_at: Timestamp::EPOCH,
     });
     Change::Entry(ConfigEntry { version: version(epoch, seq), entity_version, body })

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Priority, Run, SourceCoordinates,
+    Attempt, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Method, Priority, Run, SourceCoordinates,
     SubscriptionId, TenantId,
     delivery::Header,
     egress::EgressPolicy,
@@ -67,6 +67,8 @@ fn delivery() -> Delivery {
         content_type: "application/json".to_owned(),
         headers: vec![Header { name: "ce-id".to_owned(), value: "7".to_owned() }],
         body: Bytes::from_static(b"{}"),
+        method: Method::Post,
+        path_suffix: String::new(),
     }
 }
 
@@ -105,6 +107,29 @@ fn a_retry_carries_signatures_of_the_valid_keys_its_number_and_the_headers_of_bo
     assert_eq!((value(&request, "ce-id"), value(&request, "x-team")), (Some("7"), Some("blue")));
     assert_eq!((request.tenant.as_str(), request.tls.is_none()), ("ten_1", true));
     assert!(!format!("{request:?}").contains("blue"));
+}
+
+#[test]
+fn a_mapping_chooses_the_method_appends_to_the_path_and_adds_headers_that_are_not_taken() {
+    let signing = SigningStyle::Hmac { header: "X-Signature".to_owned(), encoding: HmacEncoding::Hex };
+    let settings = EndpointSettings { signing, headers: vec![custom("X-Team", "blue")], ..EndpointSettings::default() };
+    let endpoint = Endpoint { url: sealed(purpose::URL, "https://example.com/hook/?key=a%2Fb"), ..endpoint(settings) };
+    let opened = Opened::open(&endpoint, &keys(), &EgressPolicy::default()).unwrap();
+    let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+    let mapped = Delivery {
+        method: Method::Put,
+        path_suffix: "contacts/ann%40example.com".to_owned(),
+        headers: vec![header("x-team", "red"), header("x-signature", "forged"), header("x-order", "7")],
+        ..delivery()
+    };
+    let request = request(&mapped, &first(), &endpoint, &opened, NOW).unwrap();
+    assert_eq!(request.url.as_str(), "https://example.com/hook/contacts/ann%40example.com?key=a%2Fb");
+    assert_eq!(request.method, Method::Put);
+    let values = |name: &str| -> Vec<&str> {
+        request.headers.iter().filter(|(it, _)| it == name).map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!((values("x-team"), values("x-order")), (vec!["blue"], vec!["7"]));
+    assert!(values("x-signature").len() == 1 && values("x-signature") != ["forged"]);
 }
 
 #[test]

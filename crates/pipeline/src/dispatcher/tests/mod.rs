@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
-    EndpointId, ErrorClass, EventId, MessageId, Outcome, Priority, Routing, Run, SecretId, SourceCoordinates,
+    EndpointId, ErrorClass, EventId, MessageId, Method, Outcome, Priority, Routing, Run, SecretId, SourceCoordinates,
     SubscriptionId, TenantId, Timestamp,
     delivery_event::{DeadLetter, HoldReason, ParkReason},
     egress::EgressPolicy,
@@ -353,6 +353,8 @@ impl Bench {
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
+            method: Method::Post,
+            path_suffix: String::new(),
         }
     }
 

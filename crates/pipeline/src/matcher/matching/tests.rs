@@ -28,6 +28,7 @@ fn subscription(id: &str, endpoint: &str, created_at: i64, over: Option<i64>) ->
         endpoint: EndpointId::from_trusted(endpoint),
         event_types: vec!["*".parse().unwrap()],
         filter: filter.map(|filter| serde_json::from_str::<Filter>(&filter).unwrap()),
+        mapping: None,
         created_at: Timestamp::from_millis(created_at),
     })
 }
@@ -75,7 +76,7 @@ fn only_what_is_in_scope_decides() {
 fn a_delivery_has_the_same_message_id_whenever_it_is_matched() {
     let event = event();
     let rendered = render(&event, BodyStyle::Envelope);
-    let of = |subscription: Arc<Subscription>| delivery(&event, &rendered, &subscription, Run::LIVE);
+    let of = |subscription: Arc<Subscription>| delivery(&event, rendered.clone(), &subscription, Run::LIVE);
     let (first, again) = (of(subscription("sub_a", "ep_1", 1, None)), of(subscription("sub_b", "ep_1", 2, None)));
     assert_eq!(first.message_id, again.message_id);
     assert_ne!(first.message_id, of(subscription("sub_a", "ep_2", 1, None)).message_id);
@@ -91,10 +92,46 @@ fn each_style_is_rendered_once_and_its_headers_go_with_the_delivery() {
     assert_eq!(bodies.in_style(BodyStyle::Crm).body.as_ptr(), first.as_ptr());
     let binary = delivery(
         &event,
-        bodies.in_style(BodyStyle::CloudeventsBinary),
+        bodies.in_style(BodyStyle::CloudeventsBinary).clone(),
         &subscription("sub_a", "ep_1", 1, None),
         Run::LIVE,
     );
     assert_eq!((&binary.body, binary.headers[1].name.as_str()), (&event.data, "ce-id"));
     assert_eq!(binary.headers[1].value, "id");
+}
+
+fn mapped(mapping: &str, style: BodyStyle) -> Composed {
+    let event = event();
+    let mapping = Some(serde_json::from_str(mapping).unwrap());
+    let subscription = Subscription { mapping, ..Subscription::clone(&subscription("sub_a", "ep_1", 1, None)) };
+    let rendered = Bodies::of(&event).of_subscription(&subscription, style);
+    compose(&EventView::new(&event), rendered, &subscription, Run::LIVE)
+}
+
+#[test]
+fn a_mapping_makes_the_whole_request() {
+    let mapping =
+        r#"{"body": {"sum": "$.data.total"}, "headers": {"X-Kind": "$.type"}, "path": ["a b"], "method": "PATCH"}"#;
+    let Composed::Ready(delivery) = mapped(mapping, BodyStyle::CloudeventsBinary) else { panic!("it can be mapped") };
+    assert_eq!((&*delivery.body, delivery.content_type.as_str()), (&br#"{"sum":100}"#[..], "application/json"));
+    let headers: Vec<_> = delivery.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!((headers, delivery.path_suffix.as_str(), delivery.method), (vec!["x-kind"], "a%20b", Method::Patch));
+}
+
+#[test]
+fn a_mapping_without_a_body_leaves_the_endpoints_own() {
+    let Composed::Ready(delivery) = mapped(r#"{"headers": {"X-Kind": "$.type"}}"#, BodyStyle::CloudeventsBinary) else {
+        panic!("it can be mapped")
+    };
+    assert_eq!((&delivery.body, delivery.headers[0].name.as_str()), (&event().data, "ce-specversion"));
+    assert_eq!(delivery.headers.last().unwrap().name, "x-kind");
+    assert_eq!((delivery.path_suffix.as_str(), delivery.method), ("", Method::Post));
+}
+
+#[test]
+fn what_can_not_be_mapped_has_no_body_and_says_why() {
+    let mapping = r#"{"headers": {"X-Kind": "$.data.kind"}}"#;
+    let Composed::Unmapped(unmapped) = mapped(mapping, BodyStyle::Raw) else { panic!("it can't be mapped") };
+    assert!(unmapped.delivery.body.is_empty() && unmapped.delivery.headers.is_empty());
+    assert_eq!((unmapped.error.at.as_str(), unmapped.error.path.as_deref()), ("/headers/X-Kind", Some("data.kind")));
 }

@@ -2,6 +2,7 @@
 
 mod backfilling;
 mod directing;
+mod mapping_again;
 mod redriving;
 mod rejecting;
 mod world;

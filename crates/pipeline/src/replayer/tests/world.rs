@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_domain::{
-    ConfigBody, Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, JobId, MessageId, Run, SourceCoordinates,
-    Subscription, SubscriptionId, TenantId, Timestamp,
+    ConfigBody, Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, JobId, MessageId, Method, Run,
+    SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
     delivery_event::DeadLetter,
     replay::{
         DeadLetterMark, DeadLetterQuery, DesiredState, OffsetRange, OffsetRanges, ReplayJob, ReplayProgress,
@@ -254,6 +254,7 @@ pub(super) fn subscription(id: &str, endpoint: &str, pattern: &str) -> ConfigBod
         endpoint: EndpointId::from_trusted(endpoint),
         event_types: vec![pattern.parse().unwrap()],
         filter: None,
+        mapping: None,
         created_at: Timestamp::EPOCH,
     })
 }
@@ -274,6 +275,8 @@ pub(super) fn letter(number: usize, error: ErrorClass) -> DeadLetter {
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
+            method: Method::Post,
+            path_suffix: String::new(),
         },
         attempts: 3,
         error,

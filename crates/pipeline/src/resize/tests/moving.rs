@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use postrider_domain::{
-    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Priority,
-    Routing, Run, Runs, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Method,
+    Priority, Routing, Run, Runs, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     endpoint_state::{BlockedKey, EndpointState, Holding},
     failing::FailureRecord,
     tier::Tiers,
@@ -50,6 +50,8 @@ impl World {
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
+            method: Method::Post,
+            path_suffix: String::new(),
         };
         let routing = Routing {
             attempt: Attempt::FIRST,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postrider_domain::{
-    Delivery, DeliveryKind, DirectoryVersion, EndpointId, Priority, Routing, Run, SourceCoordinates, SubscriptionId,
-    TenantId, Timestamp,
+    Delivery, DeliveryKind, DirectoryVersion, EndpointId, Method, Priority, Routing, Run, SourceCoordinates,
+    SubscriptionId, TenantId, Timestamp,
     delivery::Attempt,
     message_id::{event_id, message_id},
 };
@@ -78,6 +78,8 @@ fn delivery_to(deployment: &Deployment, tenant: &Tenant, endpoint: &EndpointId, 
         content_type: "application/json".to_owned(),
         headers: Vec::new(),
         body: Bytes::from_static(br#"{"type":"order.created","timestamp":"2026-01-31T12:00:00.000Z","data":1}"#),
+        method: Method::Post,
+        path_suffix: String::new(),
     };
     Outgoing {
         topic: deployment.topics.deliveries().into(),

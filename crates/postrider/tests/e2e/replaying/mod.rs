@@ -4,6 +4,8 @@ mod backfill;
 mod command;
 mod redrive;
 
+pub use command::replay;
+
 use crate::support::Test;
 
 /// Every test.

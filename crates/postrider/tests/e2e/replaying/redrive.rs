@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_domain::{
-    Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Run, SourceCoordinates, SubscriptionId,
+    Delivery, DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Method, Run, SourceCoordinates, SubscriptionId,
     TenantId, Timestamp, delivery_event::DeadLetter,
 };
 use postrider_kafka::{Codec, DlqRecord, Headers, Outgoing, partition_for_key};
@@ -42,6 +42,8 @@ fn letter(tenant: &str, endpoint: &str, number: usize, error: ErrorClass, at: Ti
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
             body: Bytes::from(format!(r#"{{"data":{number}}}"#)),
+            method: Method::Post,
+            path_suffix: String::new(),
         },
         attempts: 3,
         error,
