@@ -81,7 +81,7 @@ fn a_field_that_is_not_there_is_treated_as_it_was_declared() {
         (r#"{"$path": "data.note", "$format": "string"}"#, ": 'data.note' is null"),
         (r#"{"$$x": {"$path": "data.missing", "$format": "string"}}"#, "/$$x: 'data.missing' is missing"),
         (r#"{"$path": "data.items", "$format": "string"}"#, ": 'data.items' is a list that the format 'string'"),
-        (r#"{"$path": "data.email", "$format": "number", "$optional": true}"#, ": 'data.email' is text that the"),
+        (r#"[{"$path": "data.email", "$format": "number", "$optional": true}]"#, "/0: 'data.email' is text that the"),
         (r#"{"a": {"$text": "{data.missing}"}}"#, "/a/$text: 'data.missing' is missing"),
         (r#"{"$text": "{data.note}"}"#, "/$text: 'data.note' is null"),
         (r#"{"$text": "{data.items?}"}"#, "/$text: 'data.items' is a list, where text"),
