@@ -110,6 +110,10 @@ prefixed_id!(
     SubscriptionId, "sub_", "a subscription id"
 );
 prefixed_id!(
+    /// A template that a tenant saved.
+    TemplateId, "tpl_", "a template id"
+);
+prefixed_id!(
     /// An API key.
     KeyId, "key_", "an API key id"
 );
