@@ -120,6 +120,10 @@ scopes! {
     SubscriptionsRead = "subscriptions:read",
     /// Make, change and delete subscriptions.
     SubscriptionsWrite = "subscriptions:write",
+    /// See templates.
+    TemplatesRead = "templates:read",
+    /// Save, replace and delete templates.
+    TemplatesWrite = "templates:write",
     /// Publish events.
     EventsPublish = "events:publish",
     /// See deliveries and their attempts.

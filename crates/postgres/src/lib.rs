@@ -15,6 +15,7 @@ pub mod projector_offsets;
 pub mod relay_state;
 pub mod secrets;
 pub mod subscriptions;
+pub mod templates;
 pub mod tenants;
 
 pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};

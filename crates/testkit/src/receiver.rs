@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper::body::Bytes;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Uri};
 use parking_lot::RwLock;
 use postrider_domain::Timestamp;
 use tokio::sync::watch;
@@ -36,6 +36,8 @@ use path::PathState;
 pub struct Received {
     /// Its method.
     pub method: Method,
+    /// Its path and query.
+    pub uri: Uri,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its whole body.

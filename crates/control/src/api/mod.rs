@@ -21,6 +21,8 @@ mod schema;
 mod server;
 mod state;
 mod subscriptions;
+mod template_types;
+mod templates;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -4,7 +4,7 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
     access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, events::Events,
-    health::Health, subscriptions::Subscriptions, tenants::Tenants,
+    health::Health, subscriptions::Subscriptions, templates::Templates, tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -19,6 +19,8 @@ pub(crate) enum Tag {
     Endpoints,
     /// Which events an endpoint gets.
     Subscriptions,
+    /// What platforms want of a request, ready to make endpoints of: those that come with Postrider, and a tenant's own.
+    Templates,
     /// Publishing over HTTP, for those who don't write to Kafka.
     Events,
     /// What became of events, endpoint by endpoint, with every attempt.
@@ -36,7 +38,7 @@ with the header `Postrider-Tenant`. Errors are `application/problem+json` with a
 Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature` over `webhook-id`, \
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
-pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Deliveries, Health);
+pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, Events, Deliveries, Health);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -50,7 +52,8 @@ pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApi
 }
 
 /// Every operation's implementation.
-pub(crate) const RESOURCES: Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Events, Deliveries, Health);
+pub(crate) const RESOURCES: Resources =
+    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, Events, Deliveries, Health);
 
 /// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
 pub fn openapi_document() -> String {

@@ -6,6 +6,7 @@ mod edit;
 pub mod endpoint_settings;
 pub mod endpoints;
 pub mod subscriptions;
+pub mod templates;
 pub mod tenants;
 
 pub use edit::{Edit, ManageError};

@@ -27,6 +27,7 @@ mod sources;
 mod speed;
 mod start;
 mod support;
+mod templates;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         sources::tests(),
         retrying::tests(),
         matching::tests(),
+        templates::tests(),
         log::tests(),
         api::tests(),
         start::tests(),

@@ -111,8 +111,10 @@ async fn answer(
 ) -> Result<Response<Body>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let received = Received { method: head.method, headers: head.headers, body, at: now(), answered: None };
-    Ok(match paths.get(head.uri.path()).take(received) {
+    let path = head.uri.path().to_owned();
+    let received =
+        Received { method: head.method, uri: head.uri, headers: head.headers, body, at: now(), answered: None };
+    Ok(match paths.get(&path).take(received) {
         Answer::Status(status) => empty(status),
         Answer::StatusAfter(delay) => {
             tokio::time::sleep(delay).await;

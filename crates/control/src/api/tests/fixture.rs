@@ -238,6 +238,10 @@ impl TenantClient<'_> {
         self.fixture.call(Method::PATCH, path, &self.key, None, Some(&body.to_string())).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.fixture.call(Method::PUT, path, &self.key, None, Some(&body.to_string())).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.fixture.call(Method::DELETE, path, &self.key, None, None).await
     }

@@ -8,4 +8,5 @@ mod holding;
 mod input;
 mod publishing;
 mod settings;
+mod templates;
 mod tenants;
