@@ -44,6 +44,8 @@ pub(super) struct Context {
     received_bytes: AtomicU64,
     received: Counter,
     lag: Option<Gauge>,
+    /// Where partitions begin and end, as the brokers said last.
+    ends: Mutex<HashMap<TopicPartition, (i64, i64)>>,
 }
 
 /// What is read of the client's statistics.
@@ -62,20 +64,19 @@ struct TopicStatistics {
 
 #[derive(Deserialize)]
 struct PartitionStatistics {
-    fetch_state: String,
-    committed_offset: i64,
+    partition: i32,
+    #[serde(default)]
     lo_offset: i64,
     /// The end that a reader of committed records sees.
     ls_offset: i64,
 }
 
 impl Statistics {
-    /// Records between what is committed (nothing yet: the oldest) and the ends, in the partitions that are read.
-    fn lag(&self) -> i64 {
-        let partitions = self.topics.values().flat_map(|topic| topic.partitions.values());
-        let read = partitions.filter(|partition| partition.fetch_state == "active" && partition.ls_offset >= 0);
-        read.map(|partition| (partition.ls_offset - partition.committed_offset.max(partition.lo_offset).max(0)).max(0))
-            .sum()
+    /// Where the partitions begin and end of which that is known.
+    fn ends(&self) -> HashMap<TopicPartition, (i64, i64)> {
+        let partitions = self.topics.iter().flat_map(|(topic, it)| it.partitions.values().map(move |of| (topic, of)));
+        let known = partitions.filter(|(_, of)| of.partition >= 0 && of.ls_offset >= 0);
+        known.map(|(topic, of)| ((topic.clone(), of.partition), (of.lo_offset, of.ls_offset))).collect()
     }
 }
 
@@ -92,7 +93,7 @@ impl Context {
     /// Of a member of `group`, which shows its lag in `lag`.
     pub(super) fn new(group: &str, lag: Option<Gauge>) -> Self {
         let received = metrics::counter!("postrider_consumer_fetched_bytes_total", "group" => group.to_owned());
-        Self { told: Mutex::default(), received_bytes: AtomicU64::new(0), received, lag }
+        Self { told: Mutex::default(), received_bytes: AtomicU64::new(0), received, lag, ends: Mutex::default() }
     }
 
     pub(super) fn take(&self) -> Told {
@@ -104,6 +105,18 @@ impl Context {
     /// The commit that was in flight has ended.
     pub(super) fn committed(&self, succeeded: bool) {
         self.told.lock().commit = Some(succeeded);
+    }
+
+    /// Shows how many records are between what is settled of `partitions`, by offset (none: nothing yet), and their ends.
+    pub(super) fn show_lag<'a>(&self, partitions: impl Iterator<Item = (&'a str, i32, Option<i64>)>) {
+        let Some(gauge) = &self.lag else { return };
+        let ends = self.ends.lock();
+        let behind = partitions.map(|(topic, partition, settled)| {
+            let end = ends.get(&(topic.to_owned(), partition)).copied();
+            end.map_or(0, |(low, end)| (end - settled.unwrap_or(low).max(low)).max(0))
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a gauge need not be exact past 2^53")]
+        gauge.set(behind.sum::<i64>() as f64);
     }
 
     /// From here on revokes are agreed to at once: the consumer is being dropped.
@@ -129,9 +142,8 @@ impl ClientContext for Context {
     fn stats_raw(&self, statistics: &[u8]) {
         // Statistics of another form are none: nothing depends on them.
         let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        if let Some(gauge) = &self.lag {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge need not be exact past 2^53")]
-            gauge.set(statistics.lag() as f64);
+        if self.lag.is_some() {
+            *self.ends.lock() = statistics.ends();
         }
         let rx_bytes = statistics.rx_bytes;
         let before = self.received_bytes.swap(rx_bytes, Ordering::Relaxed);
@@ -164,22 +176,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lag_is_that_of_the_partitions_that_are_read() {
-        let partition = |state: &str, committed: i64, low: i64, end: i64| {
-            format!(
-                r#"{{"fetch_state":"{state}","committed_offset":{committed},"lo_offset":{low},"ls_offset":{end},"hi_offset":0}}"#
-            )
-        };
-        let statistics = format!(
-            r#"{{"rx_bytes":7,"topics":{{"a":{{"partitions":{{"0":{},"1":{},"-1":{}}}}},"b":{{"partitions":{{"0":{},"1":{}}}}}}}}}"#,
-            partition("active", 5, 0, 17),
-            partition("active", -1001, 3, 10),
-            partition("none", -1001, -1, -1001),
-            partition("stopped", 1, 0, 100),
-            partition("active", 1, 40, 50),
-        );
-        let statistics: Statistics = serde_json::from_str(&statistics).unwrap();
-        assert_eq!((statistics.rx_bytes, statistics.lag()), (7, 12 + 7 + 10));
-        assert_eq!(serde_json::from_str::<Statistics>(r#"{"rx_bytes":1}"#).unwrap().lag(), 0);
+    fn the_ends_are_those_that_the_brokers_said() {
+        let statistics = r#"{"rx_bytes":7,"topics":{
+            "a":{"partitions":{"0":{"partition":0,"lo_offset":5,"ls_offset":17,"hi_offset":18},"-1":{"partition":-1,"ls_offset":0}}},
+            "b":{"partitions":{"0":{"partition":0,"ls_offset":-1001},"2":{"partition":2,"ls_offset":0}}}}}"#;
+        let statistics: Statistics = serde_json::from_str(statistics).unwrap();
+        let expected = HashMap::from([(("a".to_owned(), 0), (5, 17)), (("b".to_owned(), 2), (0, 0))]);
+        assert_eq!((statistics.rx_bytes, statistics.ends()), (7, expected));
+        assert!(serde_json::from_str::<Statistics>(r#"{"rx_bytes":1}"#).unwrap().ends().is_empty());
     }
 }

@@ -371,6 +371,9 @@ impl PollThread {
         if now >= self.next_gauges {
             self.next_gauges = now + GAUGES_INTERVAL;
             self.slots.values_mut().flat_map(HashMap::values_mut).for_each(|slot| slot.update_gauges(now));
+            let slots = self.slots.iter().flat_map(|(topic, slots)| slots.iter().map(move |slot| (topic, slot)));
+            let settled = slots.map(|(topic, (partition, slot))| (&**topic, *partition, slot.window.prefix()));
+            self.consumer.context().show_lag(settled);
         }
     }
 

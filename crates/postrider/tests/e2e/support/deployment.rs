@@ -253,9 +253,11 @@ impl Deployment {
         create_topics(&self.kafka, &[spec], settings).await.unwrap();
     }
 
-    /// Gives a topic of a user's more partitions, `count` in all.
-    pub async fn add_partitions(&self, topic: &str, count: usize) {
+    /// Gives a topic of a user's more partitions, `count` in all, and writes a record with a producer that knows them.
+    pub async fn add_partitions(&self, topic: &str, count: usize, record: &Outgoing) {
         add_partitions(&self.kafka, topic, count).await.unwrap();
+        let producer = Producer::new(&self.kafka, BrokerClock::new(true)).unwrap();
+        producer.send(record).await.unwrap();
     }
 
     /// Reads a topic from its beginning.
