@@ -75,7 +75,7 @@ async fn a_check_shows_each_kind_of_record_and_its_reason(context: Context) {
     assert_eq!(rejected.len(), bad.len() + 1);
     let is_there = |reason: &str, part: &str| {
         let fits = |line: &&Value| line["reason"] == json!(reason) && line["message"].as_str().unwrap().contains(part);
-        assert!(rejected.iter().any(|line| fits(line)), "{reason} {part}: {rejected:#?}");
+        assert!(rejected.iter().any(fits), "{reason} {part}: {rejected:#?}");
     };
     for (reason, _, part) in &bad {
         is_there(reason, part);
