@@ -76,7 +76,8 @@ pub(super) enum Piece {
 pub(super) struct Each {
     pub list: Field,
     pub optional: bool,
-    pub of_each: Box<Expression>,
+    /// What is made of each.
+    pub element: Box<Expression>,
 }
 
 impl Mapping {
@@ -146,7 +147,7 @@ impl Look {
 
 impl Each {
     fn to_json(&self) -> Value {
-        let mut json = json!({"$each": self.list.as_str(), "$do": self.of_each.to_json()});
+        let mut json = json!({"$each": self.list.as_str(), "$do": self.element.to_json()});
         if self.optional {
             json["$optional"] = true.into();
         }

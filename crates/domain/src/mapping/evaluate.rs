@@ -180,7 +180,7 @@ impl<'e> Rendering<'e> {
             Some(other) => return Err(refused(MappingProblem::NotAList(kind(other)))),
         };
         let elements = elements.iter().enumerate();
-        self.list(elements.map(|(index, element)| (&*each.of_each, Some(element), index)), |error, index| {
+        self.list(elements.map(|(index, item)| (&*each.element, Some(item), index)), |error, index| {
             let error = error.within("$do");
             MappingError { path: error.path.map(|field| in_list(field, path, index)), ..error }
         })?;
@@ -265,13 +265,10 @@ impl<'e> Rendering<'e> {
     }
 
     fn json(&mut self, value: &(impl serde::Serialize + ?Sized)) -> Result<(), MappingError> {
-        match serde_json::to_writer(&mut *self, value) {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                let why = self.exceeded.take().unwrap_or(MappingProblem::BodyTooLarge);
-                Err(MappingError::new(None, why))
-            }
-        }
+        serde_json::to_writer(&mut *self, value).map_err(|_| {
+            let why = self.exceeded.take().unwrap_or(MappingProblem::BodyTooLarge);
+            MappingError::new(None, why)
+        })
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), MappingError> {

@@ -44,8 +44,8 @@ impl Format {
             |json: &Value| Some(json.as_object().filter(|it| it.len() == 1)?.get("join")?.as_str()?.to_owned());
         let found = json.as_str().and_then(named).or_else(|| separator(json).map(Self::Join));
         found.ok_or_else(|| {
-            let names = Self::NAMED.map(|format| format.name()).join(", ");
-            format!("unknown format: use one of {names}, or {{\"join\": \", \"}}")
+            let known = Self::NAMED.map(|format| format.name()).join(", ");
+            format!("unknown format: use one of {known}, or {{\"join\": \", \"}}")
         })
     }
 

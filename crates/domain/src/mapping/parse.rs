@@ -136,8 +136,9 @@ impl Parser {
     fn scalar(&mut self, json: &Value, at: &str) -> Result<Expression, InvalidMapping> {
         let expression = self.expression(json, at)?;
         let is_scalar = match &expression {
-            Expression::Literal(value) | Expression::Constant(value) => text_of(value).is_some(),
-            Expression::Look(Look { fallback: Fallback::Default(value), .. }) => text_of(value).is_some(),
+            Expression::Literal(value)
+            | Expression::Constant(value)
+            | Expression::Look(Look { fallback: Fallback::Default(value), .. }) => text_of(value).is_some(),
             Expression::Field(_) | Expression::Look(_) | Expression::Text(_) => true,
             Expression::List(_) | Expression::Object(_) | Expression::Each(_) => false,
         };
@@ -220,9 +221,9 @@ impl Parser {
         let list = self.field(text_at(object, "$each", at)?, &within(at, "$each"))?;
         let json = object.get("$do").ok_or_else(|| invalid(at, "'$do' is missing: what is made of each element"))?;
         self.in_each += 1;
-        let of_each = Box::new(self.expression(json, &within(at, "$do"))?);
+        let element = Box::new(self.expression(json, &within(at, "$do"))?);
         self.in_each -= 1;
-        Ok(Each { list, optional: optional(object, at)?, of_each })
+        Ok(Each { list, optional: optional(object, at)?, element })
     }
 
     fn text(&self, object: &Map<String, Value>, at: &str) -> Result<Text, InvalidMapping> {

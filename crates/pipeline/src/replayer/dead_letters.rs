@@ -74,7 +74,7 @@ impl DeadLetters {
         let run = run_of(&self.job, record.partition, record.offset);
         let (delivery, traceparent) = (Delivery { run, ..letter.delivery }, letter.traceparent);
         if letter.error == ErrorClass::MappingFailed {
-            return Ok(Finding::Unmapped(Unmapped { sample, delivery, traceparent, mark }));
+            return Ok(Finding::Unmapped(Box::new(Unmapped { sample, delivery, traceparent, mark })));
         }
         let deliveries = vec![Composed::Ready(delivery)];
         Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent, mark: Some(mark) }))

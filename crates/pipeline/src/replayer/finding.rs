@@ -25,7 +25,7 @@ pub(super) enum Finding {
     /// This job dealt with it before it was interrupted.
     Redriven,
     /// A dead letter whose event could not be mapped: to be mapped again by the mapping of now.
-    Unmapped(Unmapped),
+    Unmapped(Box<Unmapped>),
     /// These deliveries.
     Wanted(Wanted),
 }

@@ -281,7 +281,7 @@ impl<S: Sink, L: Logs> Run<S, L> {
         let codec = shared.layout.codec();
         let finding = self.unless_told(reading.look(codec, record, now)).await??;
         let finding = match finding {
-            Finding::Unmapped(unmapped) => self.map_again(unmapped).await?,
+            Finding::Unmapped(unmapped) => self.map_again(*unmapped).await?,
             other => other,
         };
         let count = finding.count();
