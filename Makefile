@@ -1,7 +1,7 @@
 # Thin: each target is a line over cargo or scripts/. `make` lists them.
 export SQLX_OFFLINE := true
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-isolation bench check fmt openapi sql-cache
+.PHONY: help setup demo test test-faults test-isolation bench bench-match check fmt openapi sql-cache
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
@@ -27,6 +27,10 @@ bench: setup ## Measure speed, latency, CPU and memory beside a raw POST loop (r
 	@cargo build --release --workspace --bins
 	@$${CARGO_TARGET_DIR:-target}/release/bench load
 	@$${CARGO_TARGET_DIR:-target}/release/bench memory
+
+bench-match: setup ## Measure matching at 1,000 to 1,000,000 subscriptions (release build, no servers, some minutes)
+	@cargo build --release --workspace --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench match
 
 check: setup ## Run what CI checks: format, lints, docs, generated files, tidiness, dependencies
 	@scripts/check

@@ -1,12 +1,13 @@
 //! Measures the release build of Postrider on a real Kafka and a real Postgres, against a sink of its own.
 //!
-//! `make bench` and `make test-isolation` run it. Exit codes: 0 every target is met, 1 one is missed or the measurement
+//! `make bench`, `make bench-match` and `make test-isolation` run it. Exit codes: 0 every target is met, 1 one is missed or the measurement
 //! failed.
 
 mod deployment;
 mod isolation;
 mod load;
 mod loader;
+mod matching;
 mod memory;
 mod memory_watch;
 mod raw;
@@ -30,6 +31,11 @@ enum Command {
     Memory(memory::MemoryOptions),
     /// What one endpoint that hangs does to the others.
     Isolation,
+    /// What matching an event costs, by the number of subscriptions. Needs no server.
+    Match(matching::MatchOptions),
+    /// One index of subscriptions; `match` runs it.
+    #[command(hide = true)]
+    MatchOne(matching::OneOptions),
     /// The loop that Postrider is compared with; `load` runs it.
     #[command(hide = true)]
     Raw(raw::RawOptions),
@@ -54,6 +60,8 @@ fn measure(command: &Command) -> anyhow::Result<bool> {
             Command::Load(options) => load::run(options).await,
             Command::Memory(options) => memory::run(options).await,
             Command::Isolation => isolation::run().await,
+            Command::Match(options) => matching::run(options).await,
+            Command::MatchOne(options) => matching::measure_one(options).map(|()| true),
             Command::Raw(options) => raw::run(options).await.map(|()| true),
         }
     })

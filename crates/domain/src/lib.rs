@@ -30,6 +30,7 @@ pub mod replay;
 pub mod retry;
 pub mod runs;
 pub mod seal;
+pub mod sharded;
 pub mod share;
 pub mod signing;
 pub mod subscription;

@@ -4,7 +4,7 @@
 //! `/` or `:` each (`order.created`, `com.example/order:v2`). A pattern is an event type, or one or more
 //! leading segments followed by `.*`, or `*` alone.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +14,14 @@ pub const MAX_EVENT_TYPE_LENGTH: usize = 256;
 /// How much of a bad text is echoed in an error.
 const ECHOED_CHARACTERS: usize = 64;
 
-/// Which event types a subscription wants.
+/// Which event types a subscription wants. Clones share its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum TypePattern {
     /// One type, as `order.created`.
-    Exact(String),
+    Exact(Arc<str>),
     /// Every type below a prefix, as `order.*`; holds `order.` (dot included).
-    Prefix(String),
+    Prefix(Arc<str>),
     /// Every type.
     Any,
 }
@@ -97,8 +97,8 @@ impl TypePattern {
     /// depth, but not `order` itself.
     pub fn matches(&self, event_type: &str) -> bool {
         match self {
-            Self::Exact(wanted) => wanted == event_type,
-            Self::Prefix(prefix) => event_type.len() > prefix.len() && event_type.starts_with(prefix.as_str()),
+            Self::Exact(wanted) => **wanted == *event_type,
+            Self::Prefix(prefix) => event_type.len() > prefix.len() && event_type.starts_with(&**prefix),
             Self::Any => true,
         }
     }
@@ -122,7 +122,7 @@ impl FromStr for TypePattern {
             return Err(InvalidEventType::TooLong { length: text.chars().count() }.into());
         }
         validate_event_type(name)?;
-        Ok(if is_prefix { Self::Prefix(format!("{name}.")) } else { Self::Exact(name.to_owned()) })
+        Ok(if is_prefix { Self::Prefix(format!("{name}.").into()) } else { Self::Exact(name.into()) })
     }
 }
 

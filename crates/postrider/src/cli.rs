@@ -1,6 +1,7 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
+mod explain;
 mod replay;
 mod sources;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use explain::Explain;
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
 pub use sources::{CheckSources, Sources};
 
@@ -76,6 +78,12 @@ pub enum Command {
     /// Deliver again what failed, or what came before its subscription.
     #[command(subcommand, arg_required_else_help = true, after_help = replay::EXAMPLES)]
     Replay(Replay),
+    /// Say whether a subscription matches an event, and if not, because of what. Needs no server.
+    ///
+    /// Names the first condition of the subscription's filter that failed, with what was expected and what the event
+    /// has. Reads neither Kafka nor Postgres: the event and the subscription are given as JSON.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Explain),
     /// Print the API's OpenAPI document.
     Openapi,
 }

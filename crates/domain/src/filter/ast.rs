@@ -81,6 +81,33 @@ impl Filter {
         }
     }
 
+    /// Visits every condition.
+    pub(crate) fn for_each_condition(&self, visit: &mut impl FnMut(&Condition)) {
+        match self {
+            Self::All(filters) | Self::Any(filters) => {
+                for filter in filters {
+                    filter.for_each_condition(visit);
+                }
+            }
+            Self::Not(filter) => filter.for_each_condition(visit),
+            Self::Condition(condition) => visit(condition),
+        }
+    }
+
+    /// Gives back the room that parsing left over, and visits every condition.
+    pub(crate) fn compact(&mut self, visit: &mut impl FnMut(&mut Condition)) {
+        match self {
+            Self::All(filters) | Self::Any(filters) => {
+                filters.shrink_to_fit();
+                for filter in filters {
+                    filter.compact(visit);
+                }
+            }
+            Self::Not(filter) => filter.compact(visit),
+            Self::Condition(condition) => visit(condition),
+        }
+    }
+
     /// Its JSON, as in the API.
     pub fn to_json(&self) -> Value {
         match self {
@@ -140,7 +167,7 @@ impl Test {
     }
 
     /// The operator's value, if it takes one.
-    fn value(&self) -> Option<Value> {
+    pub(super) fn value(&self) -> Option<Value> {
         Some(match self {
             Self::Equals(value) | Self::NotEquals(value) | Self::Contains(value) => value.clone(),
             Self::StartsWith(text) => text.as_str().into(),

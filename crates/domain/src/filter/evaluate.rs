@@ -5,7 +5,7 @@ use std::{borrow::Cow, cmp::Ordering, sync::OnceLock};
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::{Attribute, Bound, Condition, FieldPath, Filter, Root, Test, number};
+use super::{Attribute, Bound, Condition, FieldPath, Filter, Root, Roots, Test, equality::equal, number};
 use crate::{Event, envelope::is_json_content_type};
 
 /// An event as filters see it: `data` and `previous` are each parsed once, when a condition first looks into them.
@@ -26,6 +26,30 @@ impl<'a> EventView<'a> {
     /// The event that is looked at.
     pub fn event(&self) -> &'a Event {
         self.event
+    }
+
+    /// Parses what fields under `roots` are looked up in, unless it is parsed already.
+    pub fn parse(&self, roots: Roots) {
+        if roots.has(Root::Data) {
+            self.data();
+        }
+        if roots.has(Root::Previous) {
+            self.previous();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_parsed(&self) -> bool {
+        self.data.get().is_some() || self.previous.get().is_some()
+    }
+
+    /// Whether there is JSON under `root` that fields can be looked up in.
+    pub(super) fn has_fields(&self, root: Root) -> bool {
+        match root {
+            Root::Data => self.data().is_some(),
+            Root::Previous => self.previous().is_some(),
+            Root::Attribute(_) => true,
+        }
     }
 
     fn data(&self) -> Option<&Value> {
@@ -55,9 +79,14 @@ impl<'a> EventView<'a> {
 
     /// The field at `path`; none if it is missing.
     pub fn field(&self, path: &FieldPath) -> Option<Cow<'_, Value>> {
-        match path.root() {
-            Root::Data => resolve(self.data()?, path.segments()).map(Cow::Borrowed),
-            Root::Previous => resolve(self.previous()?, path.segments()).map(Cow::Borrowed),
+        self.at(path.root(), path.segments())
+    }
+
+    /// What stands at `segments` under `root`; none if nothing does.
+    pub(super) fn at(&self, root: Root, segments: &[String]) -> Option<Cow<'_, Value>> {
+        match root {
+            Root::Data => resolve(self.data()?, segments).map(Cow::Borrowed),
+            Root::Previous => resolve(self.previous()?, segments).map(Cow::Borrowed),
             Root::Attribute(attribute) => self.attribute(attribute).map(Cow::Owned),
         }
     }
@@ -86,7 +115,7 @@ impl Filter {
 }
 
 impl Condition {
-    fn holds(&self, event: &EventView<'_>) -> bool {
+    pub(super) fn holds(&self, event: &EventView<'_>) -> bool {
         if self.test == Test::Changed {
             return event.is_changed(self.field.segments());
         }
@@ -131,17 +160,6 @@ fn list_position(segment: &str) -> Option<usize> {
     let is_canonical =
         segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
     if is_canonical { segment.parse().ok() } else { None }
-}
-
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => number::compare(a, b).is_eq(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
-        }
-        (a, b) => a == b,
-    }
 }
 
 fn contains(value: &Value, wanted: &Value) -> bool {

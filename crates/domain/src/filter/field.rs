@@ -1,6 +1,6 @@
 //! Paths to the fields of an event.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// The longest path, in bytes.
 const MAX_PATH_LENGTH: usize = 512;
@@ -10,8 +10,12 @@ const MAX_SEGMENTS: usize = 32;
 /// A path into an event: dotted (`data.items.0.sku`) or, for keys with dots in them, a JSON pointer
 /// (`/data/items/0/sku`, RFC 6901) into `data` or `previous`, or the name of an attribute (see [`Attribute`]).
 /// A number leads into a list, or to the key of that name in an object.
+/// Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FieldPath {
+pub struct FieldPath(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Parts {
     text: String,
     root: Root,
     segments: Vec<String>,
@@ -26,6 +30,13 @@ pub enum Root {
     Previous,
     /// An attribute.
     Attribute(Attribute),
+}
+
+/// Which of an event's JSON documents are meant: none, its payload, the one before the change, or both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roots {
+    data: bool,
+    previous: bool,
 }
 
 /// An attribute of an event. All are text.
@@ -70,17 +81,17 @@ pub enum InvalidFieldPath {
 impl FieldPath {
     /// The path as it was written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Where it begins.
     pub fn root(&self) -> Root {
-        self.root
+        self.0.root
     }
 
     /// The keys and list positions that lead from the root to the field.
     pub fn segments(&self) -> &[String] {
-        &self.segments
+        &self.0.segments
     }
 }
 
@@ -93,7 +104,7 @@ impl FromStr for FieldPath {
         if matches!(root, Root::Attribute(_)) && !segments.is_empty() {
             return Err(InvalidFieldPath::IntoAttribute(text.to_owned()));
         }
-        Ok(Self { text: text.to_owned(), root, segments })
+        Ok(Self(Arc::new(Parts { text: text.to_owned(), root, segments })))
     }
 }
 
@@ -119,7 +130,32 @@ pub(crate) fn split(text: &str) -> Result<(String, Vec<String>), InvalidFieldPat
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
+    }
+}
+
+impl Roots {
+    /// Adds a root; attributes are in no document.
+    pub fn add(&mut self, root: Root) {
+        match root {
+            Root::Data => self.data = true,
+            Root::Previous => self.previous = true,
+            Root::Attribute(_) => {}
+        }
+    }
+
+    /// Whether `root` was added.
+    pub fn has(self, root: Root) -> bool {
+        match root {
+            Root::Data => self.data,
+            Root::Previous => self.previous,
+            Root::Attribute(_) => false,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
     }
 }
 

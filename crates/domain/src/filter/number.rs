@@ -1,6 +1,10 @@
 //! Exact comparison of JSON numbers: as decimals, whatever their size, never as floats.
 
-use std::cmp::Ordering;
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
 
 use serde_json::Number;
 
@@ -9,28 +13,36 @@ pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64()) {
         return a.cmp(&b);
     }
-    Decimal::parse(&a.to_string()).cmp(&Decimal::parse(&b.to_string()))
+    Decimal::parse(a.as_str()).cmp(&Decimal::parse(b.as_str()))
+}
+
+/// Hashes by value: numbers that compare as equal have the same hash, however they are written.
+pub(super) fn hash(number: &Number, state: &mut impl Hasher) {
+    Decimal::parse(number.as_str()).hash(state);
 }
 
 /// ±0.`digits` × 10^`point`, with neither leading nor trailing zeros; zero has no digits.
-#[derive(Debug, PartialEq, Eq)]
-struct Decimal {
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Decimal<'a> {
     negative: bool,
     point: i64,
-    digits: String,
+    digits: Cow<'a, str>,
 }
 
-impl Decimal {
+impl<'a> Decimal<'a> {
     /// Parses a number in JSON's grammar. Exponents beyond an i64 are taken for its ends, which still orders them
     /// right against every number that could be written out.
-    fn parse(text: &str) -> Self {
+    fn parse(text: &'a str) -> Self {
         let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = format!("{integer}{fraction}");
-        let significant = all.trim_start_matches('0');
-        let digits = significant.trim_end_matches('0').to_owned();
-        let leading_zeros = all.len() - significant.len();
+        let leading_zeros = |all: &str| all.len() - all.trim_start_matches('0').len();
+        let (digits, leading_zeros) = if fraction.is_empty() {
+            (Cow::Borrowed(integer.trim_matches('0')), leading_zeros(integer))
+        } else {
+            let all = format!("{integer}{fraction}");
+            (Cow::Owned(all.trim_matches('0').to_owned()), leading_zeros(&all))
+        };
         let shift = as_i64(integer.len()) - as_i64(leading_zeros);
         let point = if digits.is_empty() { 0 } else { parse_exponent(exponent).saturating_add(shift) };
         Self { negative: negative && !digits.is_empty(), point, digits }
@@ -45,7 +57,7 @@ impl Decimal {
     }
 }
 
-impl Ord for Decimal {
+impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.signum().cmp(&other.signum()).then_with(|| {
             let magnitude = self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits));
@@ -54,7 +66,7 @@ impl Ord for Decimal {
     }
 }
 
-impl PartialOrd for Decimal {
+impl PartialOrd for Decimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

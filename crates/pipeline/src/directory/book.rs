@@ -1,10 +1,10 @@
 //! The entities of one epoch.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use postrider_domain::{
     ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, Endpoint, EndpointId, EntityId, EntityKind,
-    SubscriptionId, index::SubscriptionIndex,
+    SubscriptionId, index::SubscriptionIndex, sharded::Sharded,
 };
 
 /// Everything that was published in one epoch, as far as it was read.
@@ -15,10 +15,10 @@ pub(super) struct Book {
     /// The newest version at which a subscription came or changed.
     grown: Option<DirectoryVersion>,
     marker: Option<ConfigMarker>,
-    entities: HashMap<EntityId, Known>,
+    entities: Sharded<EntityId, Known>,
     /// Entities that are there and not deleted.
     live: i64,
-    endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+    endpoints: Sharded<EndpointId, Arc<Endpoint>>,
     subscriptions: SubscriptionIndex,
 }
 
@@ -84,15 +84,16 @@ impl Book {
         }
         let now = Known { entity_version: entry.entity_version, live: entry.body.is_live() };
         self.live += i64::from(now.live) - i64::from(before.is_some_and(|known| known.live));
-        self.entities.insert(key, now);
+        self.entities.part_mut(&key).insert(key, now);
         match entry.body {
             ConfigBody::Tenant(_) => {}
             ConfigBody::Endpoint(endpoint) => {
-                self.endpoints.insert(endpoint.id.clone(), Arc::from(endpoint));
+                let endpoint: Arc<Endpoint> = Arc::from(endpoint);
+                self.endpoints.part_mut(&endpoint.id).insert(endpoint.id.clone(), endpoint);
             }
             ConfigBody::Subscription(subscription) => {
                 self.grown = self.grown.max(Some(entry.version));
-                self.subscriptions.insert(Arc::new(subscription));
+                self.subscriptions.insert(subscription);
             }
             ConfigBody::Deleted(deleted) => self.remove(&deleted.id, deleted.entity),
         }
@@ -105,7 +106,7 @@ impl Book {
 
     /// Takes note of an entry that can't be decoded: what was known stays, what was not counts as there.
     pub(super) fn keep(&mut self, key: EntityId) {
-        self.entities.entry(key).or_insert_with(|| {
+        self.entities.part_mut(&key).entry(key).or_insert_with(|| {
             self.live += 1;
             Known { entity_version: UNREADABLE, live: true }
         });
@@ -113,7 +114,7 @@ impl Book {
 
     /// Forgets an entity whose deletion is so old that its record became a tombstone.
     pub(super) fn forget(&mut self, key: &EntityId) {
-        if let Some(known) = self.entities.remove(key) {
+        if let Some(known) = self.entities.part_mut(key).remove(key) {
             self.live -= i64::from(known.live);
             self.remove(key, EntityKind::Endpoint);
             self.remove(key, EntityKind::Subscription);
@@ -124,7 +125,7 @@ impl Book {
         match kind {
             EntityKind::Tenant => {}
             EntityKind::Endpoint => {
-                self.endpoints.remove(id.as_str());
+                self.endpoints.part_mut(id.as_str()).remove(id.as_str());
             }
             EntityKind::Subscription => self.subscriptions.remove(&SubscriptionId::from_trusted(id.as_str())),
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use postrider_domain::{DirectoryVersion, Endpoint, EndpointId, Subscription, TenantId};
+use parking_lot::{RwLock, RwLockReadGuard};
+use postrider_domain::{DirectoryVersion, Endpoint, EndpointId, Subscription, filter::EventView};
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, TableReader, Topics};
 use tokio::sync::watch;
 
@@ -91,14 +91,20 @@ impl Directory {
         if reached && state.status().is_working() && !book.is_unreadable(id) { Lookup::Deleted } else { Lookup::Behind }
     }
 
-    /// The subscriptions of `tenant` with a pattern that matches `event_type`.
-    pub fn candidates(&self, tenant: &TenantId, event_type: &str) -> Candidates {
-        let state = self.0.state.read();
+    /// The subscriptions that the event could match: whose tenant and type it has, and what the index knows of their
+    /// filters. What else their filters ask for is not looked at.
+    pub fn candidates(&self, event: &EventView<'_>) -> Candidates {
+        let mut state = self.0.state.read();
+        let roots = state.book().subscriptions().looks_into(event);
+        if !roots.is_empty() {
+            // Parsing takes the longest: whoever changes the directory need not wait for it.
+            RwLockReadGuard::unlocked(&mut state, || event.parse(roots));
+        }
         let book = state.book();
         Candidates {
             version: book.version().unwrap_or_default(),
             grown: book.grown().unwrap_or_default(),
-            subscriptions: book.subscriptions().candidates(tenant, event_type),
+            subscriptions: book.subscriptions().candidates(event),
         }
     }
 

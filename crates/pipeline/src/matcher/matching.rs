@@ -38,11 +38,14 @@ impl Scope<'_> {
 
 /// Of the candidates in `scope` whose filter holds, the one that decides for each endpoint: the oldest. In the order
 /// of the endpoints' ids. The event's JSON is parsed only if some filter looks into it.
-pub(super) fn deciding(event: &Event, candidates: Vec<Arc<Subscription>>, scope: Scope<'_>) -> Vec<Arc<Subscription>> {
-    let view = EventView::new(event);
+pub(super) fn deciding(
+    event: &EventView<'_>,
+    candidates: Vec<Arc<Subscription>>,
+    scope: Scope<'_>,
+) -> Vec<Arc<Subscription>> {
     let mut by_endpoint: HashMap<EndpointId, Arc<Subscription>> = HashMap::new();
     for candidate in candidates.into_iter().filter(|candidate| scope.has(candidate)) {
-        if candidate.filter.as_ref().is_some_and(|filter| !filter.matches(&view)) {
+        if candidate.filter.as_ref().is_some_and(|filter| !filter.matches(event)) {
             continue;
         }
         let decides = by_endpoint.entry(candidate.endpoint.clone()).or_insert_with(|| candidate.clone());

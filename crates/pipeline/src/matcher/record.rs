@@ -143,9 +143,11 @@ impl<S: Sink> RecordMatcher<S> {
     pub(super) fn look(&self, decoded: Decoded) -> Looked {
         let Decoded { events, rejections } = decoded;
         let events = events.into_iter().map(|event| {
-            let candidates = self.directory.candidates(&event.tenant, &event.event_type);
+            let view = EventView::new(&event);
+            let candidates = self.directory.candidates(&view);
             let seen = Seen { version: candidates.version, grown: candidates.grown };
-            let deciding = matching::deciding(&event, candidates.subscriptions, Scope::All);
+            let deciding = matching::deciding(&view, candidates.subscriptions, Scope::All);
+            drop(view);
             LookedEvent { event, deciding, seen }
         });
         Looked { events: events.collect(), rejections }

@@ -37,9 +37,8 @@ pub(crate) async fn rematch(
     let mut rematched: Option<Rematched> = None;
     let is_wanted = |owner: &TenantId| tenant.is_none_or(|tenant| tenant == owner);
     for event in events.iter().filter(|event| is_wanted(&event.tenant)) {
-        let candidates = directory.candidates(&event.tenant, &event.event_type);
         let (view, mut bodies) = (EventView::new(event), Bodies::of(event));
-        let deciding = matching::deciding(event, candidates.subscriptions, scope);
+        let deciding = matching::deciding(&view, directory.candidates(&view).subscriptions, scope);
         let deliveries = deciding.iter().map(|subscription| {
             let rendered = bodies.of_subscription(subscription, style(directory, subscription));
             matching::compose(&view, rendered, subscription, run.clone())

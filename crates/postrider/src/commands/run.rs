@@ -1,16 +1,18 @@
 //! From the command line to the command.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 
-use super::{dev, keys, migrate, openapi, replay, serve, sources, topics};
+use super::{dev, explain, keys, migrate, openapi, replay, serve, sources, topics};
 use crate::{
     cli::{Cli, Command, Keys},
     config::{self, ConfigError, Environment, Loaded},
     failure::Failure,
 };
 
-/// Runs one command to its end.
-pub fn run(cli: Cli) -> Result<(), Failure> {
+/// Runs one command to its end. Answers the exit code.
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // It fails only if a provider is there already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -18,7 +20,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         .build()
         .context("can't start the asynchronous runtime")?;
     let load = || -> Result<Loaded, ConfigError> { config::load(cli.config.as_deref(), &environment()) };
-    match cli.command {
+    let ended = match cli.command {
         Command::Serve(arguments) => runtime.block_on(serve::run(&arguments, &load()?)),
         Command::Dev(arguments) => runtime.block_on(dev::run(&arguments, &load()?)),
         Command::Migrate => runtime.block_on(migrate::run(&load()?)),
@@ -30,11 +32,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
         Command::Replay(command) => runtime.block_on(replay::run(&command, &load()?)),
+        Command::Explain(arguments) => return explain::run(&arguments),
         Command::Openapi => {
             openapi::run();
             Ok(())
         }
-    }
+    };
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// The environment; variables that are not UTF-8 are none of ours.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use postrider_domain::{
-    ConfigBody, ConfigEntry, ConfigMarker, EntityId, EntityKind, Timestamp,
+    ConfigBody, ConfigEntry, ConfigMarker, EntityId, EntityKind, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
 };
 

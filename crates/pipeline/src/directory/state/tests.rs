@@ -1,6 +1,7 @@
 use postrider_domain::{
-    ConfigBody, EndpointId, EntityKind, SubscriptionId, TenantId, Timestamp,
+    ConfigBody, EndpointId, EntityKind, Event, EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
+    filter::EventView,
     subscription::Subscription,
 };
 use postrider_kafka::Codec;
@@ -46,7 +47,21 @@ fn read(changes: impl IntoIterator<Item = Change>) -> State {
 }
 
 fn matches(state: &State, event_type: &str) -> bool {
-    !state.book().subscriptions().candidates(&TenantId::from_trusted("ten_1"), event_type).is_empty()
+    let event = Event {
+        id: EventId::from_trusted("id"),
+        producer_id: None,
+        source: "orders".to_owned(),
+        tenant: TenantId::from_trusted("ten_1"),
+        event_type: event_type.to_owned(),
+        time: Timestamp::EPOCH,
+        subject: None,
+        ordering_key: None,
+        data: "{}".into(),
+        previous: None,
+        content_type: "application/json".to_owned(),
+        coordinates: SourceCoordinates { topic: "t".into(), partition: 0, offset: 0 },
+    };
+    !state.book().subscriptions().candidates(&EventView::new(&event)).is_empty()
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn of_several_subscriptions_of_an_endpoint_the_oldest_decides() {
         subscription("sub_a", "ep_1", 1, None),
         subscription("sub_d", "ep_2", 9, None),
     ];
-    assert_eq!(ids(&deciding(&event(), candidates, Scope::All)), ["sub_a", "sub_d"]);
+    assert_eq!(ids(&deciding(&EventView::new(&event()), candidates, Scope::All)), ["sub_a", "sub_d"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_subscription_whose_filter_does_not_hold_does_not_decide() {
         subscription("sub_b", "ep_1", 2, Some(99)),
         subscription("sub_c", "ep_2", 1, Some(1_000)),
     ];
-    assert_eq!(ids(&deciding(&event(), candidates, Scope::All)), ["sub_b"]);
+    assert_eq!(ids(&deciding(&EventView::new(&event()), candidates, Scope::All)), ["sub_b"]);
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn only_what_is_in_scope_decides() {
         ]
     };
     let (endpoint, newer) = (EndpointId::from_trusted("ep_1"), SubscriptionId::from_trusted("sub_b"));
-    assert_eq!(ids(&deciding(&event(), candidates(), Scope::Endpoint(&endpoint))), ["sub_a"]);
-    assert_eq!(ids(&deciding(&event(), candidates(), Scope::Subscription(&newer))), ["sub_b"]);
+    assert_eq!(ids(&deciding(&EventView::new(&event()), candidates(), Scope::Endpoint(&endpoint))), ["sub_a"]);
+    assert_eq!(ids(&deciding(&EventView::new(&event()), candidates(), Scope::Subscription(&newer))), ["sub_b"]);
 }
 
 #[test]

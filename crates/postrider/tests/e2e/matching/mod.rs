@@ -1,5 +1,6 @@
 //! Which events an endpoint gets.
 
+mod explaining;
 mod filters;
 mod mapping;
 mod patterns;
@@ -8,5 +9,6 @@ use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [filters::tests(), mapping::tests(), patterns::tests()].into_iter().flatten().collect()
+    let tests = [explaining::tests(), filters::tests(), mapping::tests(), patterns::tests()];
+    tests.into_iter().flatten().collect()
 }

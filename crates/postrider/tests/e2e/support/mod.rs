@@ -14,7 +14,7 @@ mod tenant;
 mod topic;
 
 pub use avro::{canonical_fingerprint, hex};
-pub use command::postrider;
+pub use command::{Finished, postrider};
 pub use deployment::{Deployment, Service, binary};
 pub use environment::Environment;
 pub use events::{event, record};
