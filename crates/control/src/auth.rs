@@ -126,8 +126,19 @@ scopes! {
     TemplatesWrite = "templates:write",
     /// Publish events.
     EventsPublish = "events:publish",
+    /// See the catalogue of event types, which belongs to the whole deployment.
+    EventTypesRead = "event-types:read",
+    /// Make, change and delete event types; operator keys only.
+    EventTypesWrite = "event-types:write",
     /// See deliveries and their attempts.
     DeliveriesRead = "deliveries:read",
+}
+
+impl Scope {
+    /// Whether only operators' keys can have it: it is about what belongs to no tenant.
+    pub fn is_operators(self) -> bool {
+        matches!(self, Self::TenantsRead | Self::TenantsWrite | Self::EventTypesWrite)
+    }
 }
 
 impl fmt::Display for Scope {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DirectoryVersion, Endpoint, EntityId, Subscription, TenantId, Timestamp};
+use crate::{DirectoryVersion, Endpoint, EntityId, EventType, Subscription, TenantId, Timestamp};
 
 /// One published state of one entity. Its record's key is [`ConfigBody::key`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum ConfigBody {
     Endpoint(Box<Endpoint>),
     /// A subscription that exists.
     Subscription(Subscription),
+    /// An event type that exists.
+    EventType(Box<EventType>),
     /// An entity that was deleted: kept 30 days as a record before its tombstone.
     Deleted(Deleted),
 }
@@ -60,6 +62,8 @@ pub enum EntityKind {
     Endpoint,
     /// A [`Subscription`].
     Subscription,
+    /// An [`EventType`].
+    EventType,
 }
 
 impl ConfigBody {
@@ -69,6 +73,7 @@ impl ConfigBody {
             Self::Tenant(tenant) => (&tenant.id).into(),
             Self::Endpoint(endpoint) => (&endpoint.id).into(),
             Self::Subscription(subscription) => (&subscription.id).into(),
+            Self::EventType(event_type) => (&event_type.id).into(),
             Self::Deleted(deleted) => deleted.id.clone(),
         }
     }
@@ -100,9 +105,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        EndpointId, SecretId, SubscriptionId,
+        EndpointId, EventTypeId, SecretId, SubscriptionId,
         endpoint::{EndpointSecret, EndpointSettings, purpose},
+        event_type::ValidationMode,
         filter::Filter,
+        json_text::JsonText,
         retry::{Exponential, RetryPolicy, Schedule},
         seal::{KeyRing, SealedAt},
     };
@@ -155,6 +162,18 @@ mod tests {
         }
     }
 
+    fn event_type() -> EventType {
+        EventType {
+            id: EventTypeId::from_trusted("ety_1"),
+            name: "order.created".into(),
+            group: "order".into(),
+            description: "An order was placed.".into(),
+            schema: Some(JsonText::parse(r#"{"type": "number", "maximum": 18446744073709551616.10}"#).unwrap()),
+            validation: ValidationMode::Reject,
+            archived: true,
+        }
+    }
+
     #[test]
     fn every_entry_survives_json_exactly() {
         let deleted =
@@ -163,6 +182,7 @@ mod tests {
             ConfigBody::Tenant(Tenant { id: tenant(), name: "Ann".into() }),
             ConfigBody::Endpoint(Box::new(endpoint())),
             ConfigBody::Subscription(subscription()),
+            ConfigBody::EventType(Box::new(event_type())),
             ConfigBody::Deleted(deleted),
         ];
         for body in bodies {

@@ -122,6 +122,10 @@ prefixed_id!(
     SecretId, "sec_", "a secret id"
 );
 prefixed_id!(
+    /// An event type of the catalogue.
+    EventTypeId, "ety_", "an event type's id"
+);
+prefixed_id!(
     /// A replay job.
     JobId, "job_", "a replay job id"
 );
@@ -186,7 +190,7 @@ macro_rules! into_entity_id {
         }
     )*};
 }
-into_entity_id!(TenantId, EndpointId, SubscriptionId);
+into_entity_id!(TenantId, EndpointId, SubscriptionId, EventTypeId);
 
 #[cfg(test)]
 mod tests {

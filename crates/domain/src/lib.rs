@@ -13,11 +13,13 @@ pub mod endpoint;
 pub mod endpoint_state;
 pub mod envelope;
 pub mod event;
+pub mod event_type;
 pub mod failing;
 pub mod filter;
 pub mod gate;
 pub mod ids;
 pub mod index;
+pub mod json_text;
 pub mod limiter;
 pub mod mapping;
 pub mod message_id;
@@ -44,7 +46,10 @@ pub use delivery::{Attempt, Delivery, DeliveryKind, Method, Routing, Run};
 pub use delivery_event::{DeliveryEvent, DeliveryEventBody};
 pub use endpoint::Endpoint;
 pub use event::{Event, SourceCoordinates};
-pub use ids::{EndpointId, EntityId, EventId, JobId, KeyId, MessageId, SecretId, SubscriptionId, TemplateId, TenantId};
+pub use event_type::EventType;
+pub use ids::{
+    EndpointId, EntityId, EventId, EventTypeId, JobId, KeyId, MessageId, SecretId, SubscriptionId, TemplateId, TenantId,
+};
 pub use limiter::RateLimit;
 pub use monotonic::Monotonic;
 pub use outcome::{ErrorClass, NextStep, Outcome};

@@ -28,6 +28,8 @@ pub enum RejectReason {
     EventType,
     /// It has no tenant, or a malformed one.
     Tenant,
+    /// Its data does not fit the schema of its type, which rejects what does not.
+    Schema,
     /// It is larger than an event may be.
     TooLarge,
     /// An internal record whose bytes are not what its schema says.
@@ -41,6 +43,7 @@ impl RejectReason {
             Self::Undecodable => "undecodable",
             Self::EventType => "event_type",
             Self::Tenant => "tenant",
+            Self::Schema => "schema",
             Self::TooLarge => "too_large",
             Self::Corrupt => "corrupt",
         }

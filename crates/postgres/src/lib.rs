@@ -9,6 +9,7 @@ pub mod audit;
 mod connect;
 pub mod delivery_log;
 pub mod endpoints;
+pub mod event_types;
 pub mod local;
 pub mod outbox;
 pub mod projector_offsets;

@@ -1,6 +1,7 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
+mod event_types;
 mod explain;
 mod replay;
 mod sources;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use event_types::{EventTypes, ImportArguments};
 pub use explain::Explain;
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
 pub use sources::{CheckSources, Sources};
@@ -75,6 +77,9 @@ pub enum Command {
     /// Make, list and revoke the keys of operators; make master keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(Keys),
+    /// Import, list and export the catalogue of event types.
+    #[command(subcommand, arg_required_else_help = true, after_help = event_types::EXAMPLES)]
+    EventTypes(EventTypes),
     /// Deliver again what failed, or what came before its subscription.
     #[command(subcommand, arg_required_else_help = true, after_help = replay::EXAMPLES)]
     Replay(Replay),

@@ -45,11 +45,14 @@ impl Authenticated {
         if self.0.is_operator() {
             self.require(scope)
         } else {
-            Err(Problem::new(
-                ProblemKind::Forbidden,
-                "tenants are managed with an operator key (`postrider keys create`)",
-            ))
+            let detail = format!("what '{scope}' covers needs an operator key (`postrider keys create`)");
+            Err(Problem::new(ProblemKind::Forbidden, detail))
         }
+    }
+
+    /// Whether the key, an operator's or a tenant's, may see what `scope` covers of the whole deployment.
+    pub fn deployment(&self, scope: Scope) -> Result<(), Problem> {
+        self.require(scope)
     }
 
     fn require(&self, scope: Scope) -> Result<(), Problem> {

@@ -214,7 +214,7 @@ fn grantable_scopes(caller: &Caller, texts: &[String]) -> Result<Vec<Scope>, Pro
     for (index, text) in texts.iter().enumerate() {
         let field = format!("/scopes/{index}");
         let scope: Scope = text.parse().map_err(|error| Problem::field(&field, format!("{error}")))?;
-        if matches!(scope, Scope::TenantsRead | Scope::TenantsWrite) {
+        if scope.is_operators() {
             return Err(Problem::field(field, format!("'{scope}' is for operator keys only")));
         }
         if !caller.may(scope) {
@@ -253,6 +253,8 @@ mod tests {
         let wide = caller(vec![Scope::All]);
         assert_eq!(grant(&wide, &["*"]), Ok(vec![Scope::All]));
         assert_eq!(grant(&wide, &["tenants:write"]), Err(ProblemKind::Validation));
+        assert_eq!(grant(&wide, &["event-types:write"]), Err(ProblemKind::Validation));
+        assert_eq!(grant(&wide, &["event-types:read"]), Ok(vec![Scope::EventTypesRead]));
         assert_eq!(grant(&wide, &["nonsense"]), Err(ProblemKind::Validation));
         assert_eq!(grant(&wide, &[]), Err(ProblemKind::Validation));
     }

@@ -9,6 +9,8 @@ mod endpoint_setting_types;
 mod endpoint_settings;
 mod endpoint_types;
 mod endpoints;
+mod event_type_types;
+mod event_types;
 mod events;
 mod health;
 mod kafka_publisher;

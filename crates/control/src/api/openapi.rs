@@ -3,8 +3,8 @@
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
-    access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, events::Events,
-    health::Health, subscriptions::Subscriptions, templates::Templates, tenants::Tenants,
+    access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, event_types::EventTypes,
+    events::Events, health::Health, subscriptions::Subscriptions, templates::Templates, tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -21,6 +21,10 @@ pub(crate) enum Tag {
     Subscriptions,
     /// What platforms want of a request, ready to make endpoints of: those that come with Postrider, and a tenant's own.
     Templates,
+    /// What events there are: the catalogue of the whole deployment, with schemas and samples. Every key may read it
+    /// with its scope; operator keys change it.
+    #[oai(rename = "Event types")]
+    EventTypes,
     /// Publishing over HTTP, for those who don't write to Kafka.
     Events,
     /// What became of events, endpoint by endpoint, with every attempt.
@@ -38,7 +42,8 @@ with the header `Postrider-Tenant`. Errors are `application/problem+json` with a
 Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature` over `webhook-id`, \
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
-pub(crate) type Resources = (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, Events, Deliveries, Health);
+pub(crate) type Resources =
+    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, Health);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -53,7 +58,7 @@ pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApi
 
 /// Every operation's implementation.
 pub(crate) const RESOURCES: Resources =
-    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, Events, Deliveries, Health);
+    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, Health);
 
 /// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
 pub fn openapi_document() -> String {

@@ -129,6 +129,7 @@ pub(crate) fn not_managed(error: ManageError, id: &str) -> Problem {
         ManageError::NotFound(what) => Problem::not_found(what, id),
         ManageError::TooManySubscriptions(_) => Problem::field("/endpoint_id", error.to_string()),
         ManageError::Setting { field, message } => Problem::field(field, message),
+        ManageError::Value { field, message } => Problem::field(field, message),
         ManageError::Sealed { .. } => Problem::internal(&error),
         ManageError::Database(error) => error.into(),
     }

@@ -38,6 +38,14 @@ pub enum ManageError {
         /// What is wrong with it, and what to do.
         message: String,
     },
+    /// A value that can't be taken.
+    #[error("{message}")]
+    Value {
+        /// Which, as a JSON pointer.
+        field: String,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
     /// A stored secret can't be opened with the keys at hand.
     #[error("what is sealed in {entity} can't be opened: {reason}; is its key missing from the key ring?")]
     Sealed {

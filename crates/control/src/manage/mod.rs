@@ -5,6 +5,7 @@ pub(crate) mod auto_disable;
 mod edit;
 pub mod endpoint_settings;
 pub mod endpoints;
+pub mod event_types;
 pub mod subscriptions;
 pub mod templates;
 pub mod tenants;

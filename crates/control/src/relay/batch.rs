@@ -79,7 +79,10 @@ fn after(row: &OutboxRow) -> PublishedEntity {
         entity_version: row.entity_version,
         deleted_at: match &row.body {
             ConfigBody::Deleted(deleted) => Some(deleted.at.to_datetime()),
-            ConfigBody::Tenant(_) | ConfigBody::Endpoint(_) | ConfigBody::Subscription(_) => None,
+            ConfigBody::Tenant(_)
+            | ConfigBody::Endpoint(_)
+            | ConfigBody::Subscription(_)
+            | ConfigBody::EventType(_) => None,
         },
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn find(
         ConfigBody::Endpoint(endpoint) => {
             Ok(Subject { tenant: endpoint.tenant, endpoint: endpoint.id, subscription: None, version: entry.version })
         }
-        ConfigBody::Deleted(_) | ConfigBody::Tenant(_) => {
+        ConfigBody::Deleted(_) | ConfigBody::Tenant(_) | ConfigBody::EventType(_) => {
             Err(ReplayError::refused(field, format!("{key} was deleted")))
         }
     }

@@ -52,7 +52,8 @@ impl<'a> EventView<'a> {
         }
     }
 
-    fn data(&self) -> Option<&Value> {
+    /// The payload, parsed; none if it can't be.
+    pub fn data(&self) -> Option<&Value> {
         let parse = || {
             let is_json = is_json_content_type(&self.event.content_type);
             is_json.then(|| serde_json::from_slice(&self.event.data).ok()).flatten()

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use postrider_domain::{
-    ConfigBody, ConfigEntry, DirectoryVersion, EndpointId, EntityId, EntityKind, SecretId, Subscription,
-    SubscriptionId, TenantId, Timestamp,
+    ConfigBody, ConfigEntry, DirectoryVersion, EndpointId, EntityId, EntityKind, EventType, EventTypeId, SecretId,
+    Subscription, SubscriptionId, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
     endpoint::{Endpoint, EndpointSecret},
+    event_type::ValidationMode,
+    json_text::JsonText,
     pattern::TypePattern,
     seal::Sealed,
 };
@@ -29,6 +31,7 @@ enum BodyForm {
     Endpoint(EndpointForm),
     Subscription(SubscriptionForm),
     Deleted(DeletedForm),
+    EventType(EventTypeForm),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,6 +75,17 @@ struct SubscriptionForm {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+struct EventTypeForm {
+    id: EventTypeId,
+    name: String,
+    group: String,
+    description: String,
+    schema: Option<String>,
+    validation: ValidationMode,
+    archived: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct DeletedForm {
     id: EntityId,
     entity: EntityKind,
@@ -89,6 +103,7 @@ impl Wire for ConfigEntry {
             ConfigBody::Tenant(tenant) => BodyForm::Tenant(tenant.clone()),
             ConfigBody::Endpoint(endpoint) => BodyForm::Endpoint(endpoint_form(endpoint)),
             ConfigBody::Subscription(subscription) => BodyForm::Subscription(subscription_form(subscription)),
+            ConfigBody::EventType(event_type) => BodyForm::EventType(event_type_form(event_type)),
             ConfigBody::Deleted(deleted) => {
                 BodyForm::Deleted(DeletedForm { id: deleted.id.clone(), entity: deleted.entity, at: deleted.at })
             }
@@ -101,6 +116,7 @@ impl Wire for ConfigEntry {
             BodyForm::Tenant(tenant) => ConfigBody::Tenant(tenant),
             BodyForm::Endpoint(endpoint) => ConfigBody::Endpoint(Box::new(endpoint_from(endpoint)?)),
             BodyForm::Subscription(subscription) => ConfigBody::Subscription(subscription_from(subscription)?),
+            BodyForm::EventType(event_type) => ConfigBody::EventType(Box::new(event_type_from(event_type)?)),
             BodyForm::Deleted(DeletedForm { id, entity, at }) => ConfigBody::Deleted(Deleted { id, entity, at }),
         };
         Ok(Self { version: form.version, entity_version: form.entity_version, body })
@@ -170,5 +186,30 @@ fn subscription_from(form: SubscriptionForm) -> Result<Subscription, String> {
         filter: filter.map_err(|error| format!("filter: {error}"))?,
         mapping: mapping.map_err(|error| format!("mapping: {error}"))?,
         created_at: form.created_at,
+    })
+}
+
+fn event_type_form(event_type: &EventType) -> EventTypeForm {
+    EventTypeForm {
+        id: event_type.id.clone(),
+        name: event_type.name.clone(),
+        group: event_type.group.clone(),
+        description: event_type.description.clone(),
+        schema: event_type.schema.as_ref().map(|schema| schema.as_str().to_owned()),
+        validation: event_type.validation,
+        archived: event_type.archived,
+    }
+}
+
+fn event_type_from(form: EventTypeForm) -> Result<EventType, String> {
+    let schema = form.schema.as_deref().map(JsonText::parse).transpose();
+    Ok(EventType {
+        id: form.id,
+        name: form.name,
+        group: form.group,
+        description: form.description,
+        schema: schema.map_err(|error| format!("schema: {error}"))?,
+        validation: form.validation,
+        archived: form.archived,
     })
 }

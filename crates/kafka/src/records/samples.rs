@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
-    EndpointId, EntityKind, ErrorClass, EventId, JobId, MessageId, Method, Priority, RateLimit, Routing, Run, SecretId,
-    SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
+    EndpointId, EntityKind, ErrorClass, EventId, EventType, EventTypeId, JobId, MessageId, Method, Priority, RateLimit,
+    Routing, Run, SecretId, SourceCoordinates, Subscription, SubscriptionId, TenantId, Timestamp,
     breaker::BreakerSnapshot,
     config_entry::{Deleted, Tenant},
     delivery::Header,
@@ -14,7 +14,9 @@ use postrider_domain::{
     },
     endpoint::{EndpointSecret, EndpointSettings},
     endpoint_state::{AutoDisabled, BlockedKey, DisableReason, EndpointState, Holding},
+    event_type::ValidationMode,
     failing::FailureRecord,
+    json_text::JsonText,
     replay::{Backfill, DeadLetterQuery, OffsetRange, OffsetRanges, RejectedQuery, ReplaySource},
     retry::RetryPolicy,
     seal::{KeyRing, Sealed, SealedAt},
@@ -160,7 +162,21 @@ pub(super) fn config_bodies() -> Vec<ConfigBody> {
             mapping: Some(serde_json::from_str(mapping).unwrap()),
             created_at: NOW,
         }),
+        ConfigBody::EventType(Box::new(EventType {
+            id: EventTypeId::from_trusted("ety_1"),
+            name: "order.created".to_owned(),
+            group: "order".to_owned(),
+            description: "An order was placed.".to_owned(),
+            schema: Some(JsonText::parse(r#"{"maximum": 18446744073709551616.10, "enum": [1]}"#).unwrap()),
+            validation: ValidationMode::Reject,
+            archived: true,
+        })),
         ConfigBody::Deleted(Deleted { id: (&endpoint()).into(), entity: EntityKind::Endpoint, at: NOW }),
+        ConfigBody::Deleted(Deleted {
+            id: (&EventTypeId::from_trusted("ety_1")).into(),
+            entity: EntityKind::EventType,
+            at: NOW,
+        }),
     ]
 }
 

@@ -1,10 +1,10 @@
 //! The entities of one epoch.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use postrider_domain::{
-    ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, Endpoint, EndpointId, EntityId, EntityKind,
-    SubscriptionId, index::SubscriptionIndex, sharded::Sharded,
+    ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, Endpoint, EndpointId, EntityId, EntityKind, EventType,
+    SubscriptionId, event_type::CompiledEventType, index::SubscriptionIndex, sharded::Sharded,
 };
 
 /// Everything that was published in one epoch, as far as it was read.
@@ -20,6 +20,9 @@ pub(super) struct Book {
     live: i64,
     endpoints: Sharded<EndpointId, Arc<Endpoint>>,
     subscriptions: SubscriptionIndex,
+    /// By name.
+    event_types: HashMap<String, Arc<CompiledEventType>>,
+    event_type_names: HashMap<EntityId, String>,
 }
 
 /// What is known of an entity beside its content.
@@ -74,6 +77,10 @@ impl Book {
         &self.subscriptions
     }
 
+    pub(super) fn event_type(&self, name: &str) -> Option<&Arc<CompiledEventType>> {
+        self.event_types.get(name)
+    }
+
     /// Takes an entry of this epoch; one that is not newer than what is known of its entity changes nothing.
     pub(super) fn apply(&mut self, entry: ConfigEntry) {
         self.version = self.version.max(Some(entry.version));
@@ -95,6 +102,7 @@ impl Book {
                 self.grown = self.grown.max(Some(entry.version));
                 self.subscriptions.insert(subscription);
             }
+            ConfigBody::EventType(event_type) => self.insert_event_type(*event_type),
             ConfigBody::Deleted(deleted) => self.remove(&deleted.id, deleted.entity),
         }
     }
@@ -118,6 +126,7 @@ impl Book {
             self.live -= i64::from(known.live);
             self.remove(key, EntityKind::Endpoint);
             self.remove(key, EntityKind::Subscription);
+            self.remove(key, EntityKind::EventType);
         }
     }
 
@@ -128,6 +137,20 @@ impl Book {
                 self.endpoints.part_mut(id.as_str()).remove(id.as_str());
             }
             EntityKind::Subscription => self.subscriptions.remove(&SubscriptionId::from_trusted(id.as_str())),
+            EntityKind::EventType => self.remove_event_type(id),
         }
+    }
+
+    fn remove_event_type(&mut self, id: &EntityId) {
+        let Some(name) = self.event_type_names.remove(id) else { return };
+        // Another one may have the name by now.
+        if self.event_types.get(&name).is_some_and(|known| known.event_type().id.as_str() == id.as_str()) {
+            self.event_types.remove(&name);
+        }
+    }
+
+    fn insert_event_type(&mut self, event_type: EventType) {
+        self.event_type_names.insert((&event_type.id).into(), event_type.name.clone());
+        self.event_types.insert(event_type.name.clone(), Arc::new(CompiledEventType::new(event_type)));
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
-use postrider_domain::{DirectoryVersion, Endpoint, EndpointId, Subscription, filter::EventView};
+use postrider_domain::{
+    DirectoryVersion, Endpoint, EndpointId, Subscription, event_type::CompiledEventType, filter::EventView,
+};
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, TableReader, Topics};
 use tokio::sync::watch;
 
@@ -106,6 +108,11 @@ impl Directory {
             grown: book.grown().unwrap_or_default(),
             subscriptions: book.subscriptions().candidates(event),
         }
+    }
+
+    /// The event type of that name, if the catalogue has it.
+    pub fn event_type(&self, name: &str) -> Option<Arc<CompiledEventType>> {
+        self.0.state.read().book().event_type(name).cloned()
     }
 
     /// The newest version at which a subscription came or changed, as far as the topic was read.

@@ -28,6 +28,7 @@ mod record;
 mod rematch;
 mod service;
 mod source;
+mod validation;
 
 pub(crate) use avro::Decoder;
 pub use avro::Schemas;

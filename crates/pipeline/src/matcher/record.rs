@@ -22,6 +22,7 @@ use super::{
     decode::{Decoded, Rejection, traceparent},
     dedupe::{Admitted, Dedupe},
     matching::{self, Bodies, Composed, Scope},
+    validation::Validator,
 };
 use crate::{burial::Burial, directory::Directory, outgoing};
 
@@ -90,6 +91,7 @@ pub(super) struct RecordMatcher<S> {
     directory: Directory,
     layout: Layout,
     topics: Topics,
+    validator: Validator,
     sink: S,
     deliveries: Arc<str>,
     burial: Burial<S>,
@@ -103,6 +105,7 @@ impl<S: Sink> RecordMatcher<S> {
     pub(super) fn new(decoder: Decoder, topics: &Topics, layout: &Layout, directory: &Directory, sink: S) -> Self {
         Self {
             counters: Counters::new(&decoder.source().name),
+            validator: Validator::new(&decoder.source().name),
             topics: topics.clone(),
             decoder,
             directory: directory.clone(),
@@ -139,18 +142,23 @@ impl<S: Sink> RecordMatcher<S> {
         &self.decoder
     }
 
-    /// Who decides about a record's events by the directory as it is now.
+    /// Who decides about a record's events by the directory as it is now, and which are rejected by their types.
     pub(super) fn look(&self, decoded: Decoded) -> Looked {
-        let Decoded { events, rejections } = decoded;
-        let events = events.into_iter().map(|event| {
+        let Decoded { events, mut rejections } = decoded;
+        let mut looked = Vec::with_capacity(events.len());
+        for event in events {
             let view = EventView::new(&event);
+            if let Some(rejection) = self.validator.check(&self.directory, &view, || self.now()) {
+                rejections.push(rejection);
+                continue;
+            }
             let candidates = self.directory.candidates(&view);
             let seen = Seen { version: candidates.version, grown: candidates.grown };
             let deciding = matching::deciding(&view, candidates.subscriptions, Scope::All);
             drop(view);
-            LookedEvent { event, deciding, seen }
-        });
-        Looked { events: events.collect(), rejections }
+            looked.push(LookedEvent { event, deciding, seen });
+        }
+        Looked { events: looked, rejections }
     }
 
     /// Writes all that the record leads to, and answers it, to be settled.

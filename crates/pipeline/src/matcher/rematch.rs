@@ -8,6 +8,7 @@ use super::{
     decode::{Decoded, traceparent},
     matching::{self, Bodies, Composed, Scope},
     record::style,
+    validation::{self, Finding},
 };
 use crate::directory::Directory;
 
@@ -34,10 +35,16 @@ pub(crate) async fn rematch(
     run: &Run,
 ) -> Result<Option<Rematched>, String> {
     let Decoded { events, rejections } = decoder.decode(record).await;
+    let mut refused = rejections.into_iter().next();
     let mut rematched: Option<Rematched> = None;
     let is_wanted = |owner: &TenantId| tenant.is_none_or(|tenant| tenant == owner);
     for event in events.iter().filter(|event| is_wanted(&event.tenant)) {
-        let (view, mut bodies) = (EventView::new(event), Bodies::of(event));
+        let view = EventView::new(event);
+        if let Finding::Rejected(rejection) = validation::validate(directory, &view) {
+            refused.get_or_insert(rejection);
+            continue;
+        }
+        let mut bodies = Bodies::of(event);
         let deciding = matching::deciding(&view, directory.candidates(&view).subscriptions, scope);
         let deliveries = deciding.iter().map(|subscription| {
             let rendered = bodies.of_subscription(subscription, style(directory, subscription));
@@ -50,9 +57,11 @@ pub(crate) async fn rematch(
         });
         rematched.deliveries.extend(deliveries);
     }
-    match rejections.into_iter().next() {
-        // Of a batch, those that are well-formed are matched all the same.
-        Some(rejection) if events.is_empty() => Err(rejection.message),
+    match refused {
+        // Of a batch, those that are well-formed and fit their schemas are matched all the same.
+        Some(rejection) if rematched.is_none() && events.iter().all(|event| is_wanted(&event.tenant)) => {
+            Err(rejection.message)
+        }
         _ => Ok(rematched),
     }
 }

@@ -2,6 +2,7 @@
 
 mod dev;
 mod dev_banner;
+mod event_types;
 mod explain;
 mod keys;
 mod migrate;

@@ -7,6 +7,7 @@
 #![expect(clippy::similar_names, reason = "what a receiver has received")]
 
 mod api;
+mod catalogue;
 mod delivering;
 mod dev;
 mod directory;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         retrying::tests(),
         matching::tests(),
         templates::tests(),
+        catalogue::tests(),
         log::tests(),
         api::tests(),
         start::tests(),

@@ -3,6 +3,7 @@
 mod access;
 mod deliveries;
 mod endpoints;
+mod event_types;
 pub(crate) mod fixture;
 mod holding;
 mod input;

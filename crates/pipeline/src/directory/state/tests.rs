@@ -1,6 +1,8 @@
 use postrider_domain::{
-    ConfigBody, EndpointId, EntityKind, Event, EventId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    ConfigBody, EndpointId, EntityKind, Event, EventId, EventType, EventTypeId, SourceCoordinates, SubscriptionId,
+    TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
+    event_type::ValidationMode,
     filter::EventView,
     subscription::Subscription,
 };
@@ -28,6 +30,19 @@ fn subscription(epoch: i64, seq: i64, entity_version: i64, pattern: &str) -> Cha
         created_at: Timestamp::EPOCH,
     });
     Change::Entry(ConfigEntry { version: version(epoch, seq), entity_version, body })
+}
+
+fn event_type(epoch: i64, seq: i64, id: &str, name: &str) -> Change {
+    let body = ConfigBody::EventType(Box::new(EventType {
+        id: EventTypeId::from_trusted(id),
+        name: name.to_owned(),
+        group: String::new(),
+        description: String::new(),
+        schema: None,
+        validation: ValidationMode::Reject,
+        archived: false,
+    }));
+    Change::Entry(ConfigEntry { version: version(epoch, seq), entity_version: seq, body })
 }
 
 fn deleted(epoch: i64, seq: i64, id: &str, entity: EntityKind) -> Change {
@@ -104,6 +119,22 @@ fn deletions_are_not_live_and_their_tombstones_change_nothing() {
     state.apply(Change::Tombstone(EntityId::from_trusted("sub_1")));
     state.end_of_partition();
     assert_eq!(state.status(), Status::Working);
+}
+
+#[test]
+fn event_types_are_found_by_name_and_a_name_can_be_given_again() {
+    let found = |state: &State, name: &str| {
+        state.book().event_type(name).map(|compiled| compiled.event_type().id.as_str().to_owned())
+    };
+    let mut state = read([event_type(1, 1, "ety_1", "order.created"), marker(1, 1, 1)]);
+    assert_eq!(state.status(), Status::Working);
+    assert_eq!(found(&state, "order.created").as_deref(), Some("ety_1"));
+    assert_eq!(found(&state, "order.paid"), None);
+    state.apply(deleted(1, 2, "ety_1", EntityKind::EventType));
+    assert_eq!(found(&state, "order.created"), None);
+    state.apply(event_type(1, 3, "ety_2", "order.created"));
+    state.apply(Change::Tombstone(EntityId::from_trusted("ety_1")));
+    assert_eq!(found(&state, "order.created").as_deref(), Some("ety_2"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 use bytes::Bytes;
 use postrider_domain::{
     ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, Endpoint, EndpointId, ErrorClass,
-    Subscription, SubscriptionId, TenantId, Timestamp,
+    EventType, EventTypeId, Subscription, SubscriptionId, TenantId, Timestamp,
     dedupe::DedupeLimits,
     delivery_event::DeadLetter,
     endpoint::{BodyStyle, EndpointSettings},
+    event_type::ValidationMode,
+    json_text::JsonText,
     replay::MatchedFrom,
     seal::{KeyRing, SealedAt},
     tier::Tiers,
@@ -198,6 +200,50 @@ async fn an_undecodable_record_is_rejected_and_the_partition_goes_on() {
     assert_eq!((rejected[0].key.as_ref(), rejected[0].value.as_deref()), (&b"orders/0/0"[..], Some(&b"nonsense"[..])));
     assert_eq!(rejected[0].headers.get_str("pr-reason"), Some("undecodable"));
     assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (1, Some(2)));
+}
+
+fn event_type(name: &str, validation: ValidationMode) -> ConfigBody {
+    let schema = r#"{"type": "object", "properties": {"total": {"type": "number"}}}"#;
+    ConfigBody::EventType(Box::new(EventType {
+        id: EventTypeId::from_trusted(format!("ety_{name}")),
+        name: name.to_owned(),
+        group: String::new(),
+        description: String::new(),
+        schema: Some(JsonText::parse(schema).unwrap()),
+        validation,
+        archived: false,
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_does_not_fit_its_types_schema_is_rejected_only_by_a_type_that_rejects() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![
+        subscription(1, "ep_1", "*"),
+        event_type("a.rejecting", ValidationMode::Reject),
+        event_type("a.reporting", ValidationMode::Report),
+        event_type("a.off", ValidationMode::Off),
+    ]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 10);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    for (offset, name) in ["a.rejecting", "a.reporting", "a.off", "a.unknown"].into_iter().enumerate() {
+        let value = format!(r#"{{"type":"{name}","data":{{"total":"s3cret"}}}}"#);
+        test.send(record(i64::try_from(offset).unwrap(), &value)).await;
+    }
+    test.send(record(4, r#"{"type":"a.rejecting","data":{"total":1.5}}"#)).await;
+    a_second().await;
+    let rejected = sink.acknowledged_for("t.rejected");
+    let [rejected] = &rejected[..] else { panic!("{rejected:?}") };
+    assert_eq!((&rejected.key[..], rejected.headers.get_str("pr-reason")), (&b"orders/0/0"[..], Some("schema")));
+    let message = rejected.headers.get_str("pr-message").unwrap();
+    for part in ["'a.rejecting'", "'/total'", "'/properties/total/type'"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!message.contains("s3cret"), "{message}");
+    let delivered = sink.acknowledged_for("t.deliveries");
+    let types: Vec<String> = delivered.iter().map(|record| decoded::<Delivery>(record).event_type).collect();
+    assert_eq!(types, ["a.reporting", "a.off", "a.unknown", "a.rejecting"]);
+    assert_eq!(test.committable(), Some(5));
 }
 
 #[tokio::test(start_paused = true)]

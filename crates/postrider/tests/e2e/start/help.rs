@@ -9,7 +9,9 @@ pub fn tests() -> Vec<Test> {
 async fn help_teaches_every_command(_: Context) {
     let help = postrider(&["--help"], None, &[]).await;
     assert_eq!(help.code, 0, "{help:?}");
-    for command in ["serve", "dev", "migrate", "topics", "sources", "keys", "replay", "explain", "openapi"] {
+    for command in
+        ["serve", "dev", "migrate", "topics", "sources", "keys", "event-types", "replay", "explain", "openapi"]
+    {
         assert!(help.stdout.contains(command), "--help does not name {command}");
         let own = postrider(&[command, "--help"], None, &[]).await;
         assert_eq!(own.code, 0, "{own:?}");
