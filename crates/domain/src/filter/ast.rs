@@ -166,6 +166,24 @@ impl Test {
         }
     }
 
+    /// The first byte of what a field is compared with, where that is one text or number: what evaluating reads first.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        let text = match self {
+            Self::Equals(value) | Self::NotEquals(value) | Self::Contains(value) => match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.as_str(),
+                _ => return None,
+            },
+            Self::StartsWith(text) => text,
+            Self::GreaterThan(bound)
+            | Self::GreaterThanOrEqual(bound)
+            | Self::LessThan(bound)
+            | Self::LessThanOrEqual(bound) => bound.as_str(),
+            _ => return None,
+        };
+        text.as_bytes().first().copied()
+    }
+
     /// The operator's value, if it takes one.
     pub(super) fn value(&self) -> Option<Value> {
         Some(match self {
@@ -184,6 +202,14 @@ impl Test {
 }
 
 impl Bound {
+    /// As it is written.
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Number(number) => number.as_str(),
+            Self::Text(text) => text,
+        }
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Self::Number(number) => number.clone().into(),

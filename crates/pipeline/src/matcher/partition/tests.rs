@@ -309,8 +309,8 @@ async fn an_event_that_can_not_be_mapped_is_dead_lettered_with_its_place_and_the
 #[tokio::test(start_paused = true)]
 async fn a_mapping_that_makes_too_large_a_body_ends_as_any_body_that_is_too_large() {
     let sink = FakeSink::new();
-    let text = "{data}".repeat(20);
-    let directory = Directory::with(vec![mapped(1, "ep_1", &format!(r#"{{"body": {{"$text": "{text}"}}}}"#))]);
+    let template = "{data}".repeat(20);
+    let directory = Directory::with(vec![mapped(1, "ep_1", &format!(r#"{{"body": {{"$text": "{template}"}}}}"#))]);
     let (stream, test) = PartitionStream::for_test("orders", 0, 10);
     tokio::spawn(match_partition(matcher(&sink, &directory), stream));
     let payload = "x".repeat(100_000);
