@@ -15,8 +15,10 @@ use super::{
     outage::Outage,
 };
 
-/// The most bytes of an answer: as large as a schema may be in Confluent's registry.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// The most bytes of an answer: twice what a schema may have in Confluent's registry, for it comes as text in JSON.
+const MAX_ANSWER_BYTES: usize = 2 << 20;
+/// The most bytes of a schema together with those that it refers to.
+const MAX_SCHEMA_BYTES: usize = 8 << 20;
 /// The most schemas that one may refer to, and they to others.
 const MAX_REFERENCES: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -145,6 +147,7 @@ impl RegistryClient {
         let (text, mut waiting) = avro(answer)?;
         let mut seen: HashSet<Reference> = waiting.iter().cloned().collect();
         let mut references = Vec::new();
+        let mut bytes = text.len();
         while let Some(Reference { subject, version }) = waiting.pop_front() {
             if references.len() == MAX_REFERENCES {
                 return Err(FetchError::Unusable(format!("it refers to more than {MAX_REFERENCES} schemas")));
@@ -154,6 +157,11 @@ impl RegistryClient {
                 || FetchError::Unusable(format!("version {version} of {subject}, to which it refers, is gone"));
             let found = found.map_err(|error| if error == FetchError::Unknown { missing() } else { error })?;
             let (text, further) = avro(found)?;
+            bytes += text.len();
+            if bytes > MAX_SCHEMA_BYTES {
+                let why = format!("with what it refers to it has more than {MAX_SCHEMA_BYTES} bytes");
+                return Err(FetchError::Unusable(why));
+            }
             references.push(text);
             waiting.extend(further.into_iter().filter(|reference| seen.insert(reference.clone())));
         }
@@ -197,7 +205,11 @@ impl RegistryClient {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(FetchError::Unusable(format!("it has more than {MAX_ANSWER_BYTES} bytes")));
+                return Err(match status {
+                    StatusCode::OK => FetchError::Unusable(format!("it has more than {MAX_ANSWER_BYTES} bytes")),
+                    // Whatever this is, it is not the registry's word on a schema.
+                    _ => unavailable(format!("answers {status}")),
+                });
             }
             body.extend_from_slice(&chunk);
         }

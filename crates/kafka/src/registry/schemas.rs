@@ -30,9 +30,14 @@ pub(super) struct Schemas {
 #[derive(Debug, Default)]
 struct Found {
     by_fingerprint: HashMap<[u8; 8], Arc<AvroSchema>>,
+    /// Versions of subjects that need not be read again.
     read: HashSet<(usize, i64)>,
-    looked: Option<Instant>,
+    /// What no subject had, and when that was looked up.
+    unknown: HashMap<[u8; 8], Instant>,
 }
+
+/// The most fingerprints that are remembered to be unknown.
+const MAX_UNKNOWN: usize = 1_000;
 
 impl Schemas {
     /// Reads the files.
@@ -65,18 +70,37 @@ impl Schemas {
         fingerprint: Fingerprint,
         registry: Option<&RegistryClient>,
     ) -> Result<Arc<AvroSchema>, FetchError> {
-        let known = || self.found.lock().by_fingerprint.get(&fingerprint.0).cloned();
-        if let Some(schema) = known() {
-            return Ok(schema);
+        let Some(registry) = registry.filter(|_| !self.subjects.is_empty()) else {
+            return self.known(fingerprint).unwrap_or(Err(FetchError::Unknown));
+        };
+        if let Some(known) = self.known(fingerprint) {
+            return known;
         }
-        let Some(registry) = registry.filter(|_| !self.subjects.is_empty()) else { return Err(FetchError::Unknown) };
         let _turn = self.looking.lock().await;
-        let looked = self.found.lock().looked;
-        if known().is_none() && looked.is_none_or(|looked| looked.elapsed() >= self.unknown_for) {
-            self.look(registry).await?;
-            self.found.lock().looked = Some(Instant::now());
+        if let Some(known) = self.known(fingerprint) {
+            return known;
         }
-        known().ok_or(FetchError::Unknown)
+        self.look(registry).await?;
+        let mut found = self.found.lock();
+        if let Some(schema) = found.by_fingerprint.get(&fingerprint.0) {
+            return Ok(schema.clone());
+        }
+        if found.unknown.len() >= MAX_UNKNOWN {
+            found.unknown.clear();
+        }
+        found.unknown.insert(fingerprint.0, Instant::now());
+        Err(FetchError::Unknown)
+    }
+
+    /// What is known without asking: the schema, or that there was none a moment ago. A schema that was registered since
+    /// another was looked for is not taken for unknown.
+    fn known(&self, fingerprint: Fingerprint) -> Option<Result<Arc<AvroSchema>, FetchError>> {
+        let found = self.found.lock();
+        if let Some(schema) = found.by_fingerprint.get(&fingerprint.0) {
+            return Some(Ok(schema.clone()));
+        }
+        let since = found.unknown.get(&fingerprint.0)?;
+        (since.elapsed() < self.unknown_for).then_some(Err(FetchError::Unknown))
     }
 
     async fn look(&self, registry: &RegistryClient) -> Result<(), FetchError> {

@@ -6,9 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
 };
+
+mod tls;
 
 use super::{AvroError, RegistryConfig, SchemaId, SchemaRegistry, cloudevent_to_json};
 
@@ -27,21 +29,8 @@ impl Fake {
         let fake = Self { url, answers: Arc::default(), asked: Arc::default() };
         let (answers, asked) = (fake.answers.clone(), fake.asked.clone());
         tokio::spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = connection.read_u8().await else { break };
-                    head.push(byte);
-                }
-                let head = String::from_utf8(head).unwrap();
-                let Some(path) = head.split(' ').nth(1).map(str::to_owned) else { continue };
-                asked.lock().push(head);
-                let missing = (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string());
-                let (status, body) = answers.lock().get(&path).cloned().unwrap_or(missing);
-                let length = body.len();
-                let answer =
-                    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-                let _ = connection.write_all(answer.as_bytes()).await;
+            while let Ok((connection, _)) = listener.accept().await {
+                answer_one(connection, &answers, &asked).await;
             }
         });
         fake
@@ -66,6 +55,28 @@ impl Fake {
     fn registry(&self) -> SchemaRegistry {
         SchemaRegistry::new(&self.config()).unwrap()
     }
+}
+
+/// Answers the one request of a connection.
+async fn answer_one(
+    mut connection: impl AsyncRead + AsyncWrite + Unpin,
+    answers: &Mutex<HashMap<String, (u16, String)>>,
+    asked: &Mutex<Vec<String>>,
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = connection.read_u8().await else { break };
+        head.push(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let Some(path) = head.split(' ').nth(1).map(str::to_owned) else { return };
+    asked.lock().push(head);
+    let missing = (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string());
+    let (status, body) = answers.lock().get(&path).cloned().unwrap_or(missing);
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    let _ = connection.write_all(answer.as_bytes()).await;
+    let _ = connection.shutdown().await;
 }
 
 const ORDER: &str = r#"{"type": "record", "name": "com.acme.Order", "fields": [{"name": "id", "type": "long"}]}"#;
@@ -143,6 +154,7 @@ async fn a_registry_that_can_not_answer_is_waited_for_and_schemas_that_are_known
         (503, json!("starting"), "answers 503"),
         (401, json!({"error_code": 401}), "username and password"),
         (404, json!({"error_code": 404}), "is its URL right?"),
+        (502, json!("a long page ".repeat(1 << 18)), "answers 502"),
         (200, json!("<html>"), "is its URL right?"),
     ] {
         fake.answer("/schemas/ids/2", status, &body);
@@ -217,6 +229,41 @@ async fn single_objects_are_decoded_with_any_version_of_a_subject() {
     let asked = fake.asked();
     registry.to_json(&single_object()).await.unwrap();
     assert_eq!(fake.asked(), asked);
+}
+
+#[tokio::test]
+async fn a_schema_is_not_unknown_because_another_was_a_moment_ago() {
+    let fake = Fake::start().await;
+    fake.answer("/subjects/orders-value/versions", 200, &json!([]));
+    let registry =
+        SchemaRegistry::new(&RegistryConfig { subjects: vec!["orders-value".to_owned()], ..fake.config() }).unwrap();
+    let unknown = [0xC3, 0x01, 1, 2, 3, 4, 5, 6, 7, 8];
+    for _ in 0..2 {
+        assert!(matches!(registry.to_json(&unknown).await, Err(AvroError::UnknownSchema(_))));
+        assert_eq!(fake.asked(), 1, "it is believed to be unknown for a while");
+    }
+    fake.answer("/subjects/orders-value/versions", 200, &json!([1]));
+    fake.answer("/subjects/orders-value/versions/1", 200, &json!({"schema": ORDER}));
+    assert_eq!(registry.to_json(&single_object()).await.unwrap().json, r#"{"id":3}"#);
+}
+
+#[tokio::test]
+async fn schemas_and_what_they_refer_to_have_a_bound() {
+    let fake = Fake::start().await;
+    let long = format!("{{\"type\": \"string\", \"doc\": \"{}\"}}", "x".repeat(1 << 20));
+    let reference = |number: u32| json!([{"name": "any", "subject": "s", "version": number}]);
+    let schema = |number: u32| json!({"schema": long, "references": reference(number)});
+    fake.answer("/schemas/ids/1", 200, &schema(1));
+    for number in 1..20 {
+        fake.answer(&format!("/subjects/s/versions/{number}"), 200, &schema(number + 1));
+    }
+    fake.answer("/schemas/ids/2", 200, &json!({"schema": "x".repeat(3 << 20)}));
+    let registry = fake.registry();
+    for (id, asked) in [(1, 8), (2, 9)] {
+        let Err(AvroError::Corrupt(why)) = registry.to_json(&order(id)).await else { panic!("{id}") };
+        assert!(why.contains("has more than"), "{why}");
+        assert_eq!(fake.asked(), asked);
+    }
 }
 
 #[test]
