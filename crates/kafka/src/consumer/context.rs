@@ -46,6 +46,8 @@ pub(super) struct Context {
     lag: Option<Gauge>,
     /// Where partitions begin and end, as the brokers said last.
     ends: Mutex<HashMap<TopicPartition, (i64, i64)>>,
+    /// Where paused partitions end, of which the client hears nothing.
+    paused_ends: Mutex<HashMap<TopicPartition, i64>>,
 }
 
 /// What is read of the client's statistics.
@@ -93,7 +95,14 @@ impl Context {
     /// Of a member of `group`, which shows its lag in `lag`.
     pub(super) fn new(group: &str, lag: Option<Gauge>) -> Self {
         let received = metrics::counter!("postrider_consumer_fetched_bytes_total", "group" => group.to_owned());
-        Self { told: Mutex::default(), received_bytes: AtomicU64::new(0), received, lag, ends: Mutex::default() }
+        Self {
+            told: Mutex::default(),
+            received_bytes: AtomicU64::new(0),
+            received,
+            lag,
+            ends: Mutex::default(),
+            paused_ends: Mutex::default(),
+        }
     }
 
     pub(super) fn take(&self) -> Told {
@@ -107,13 +116,24 @@ impl Context {
         self.told.lock().commit = Some(succeeded);
     }
 
+    pub(super) fn shows_lag(&self) -> bool {
+        self.lag.is_some()
+    }
+
+    /// Paused partitions end there; of others nothing is known but what the client hears.
+    pub(super) fn end_at(&self, ends: HashMap<TopicPartition, i64>) {
+        *self.paused_ends.lock() = ends;
+    }
+
     /// Shows how many records are between what is settled of `partitions`, by offset (none: nothing yet), and their ends.
     pub(super) fn show_lag<'a>(&self, partitions: impl Iterator<Item = (&'a str, i32, Option<i64>)>) {
         let Some(gauge) = &self.lag else { return };
-        let ends = self.ends.lock();
+        let (ends, paused_ends) = (self.ends.lock(), self.paused_ends.lock());
         let behind = partitions.map(|(topic, partition, settled)| {
-            let end = ends.get(&(topic.to_owned(), partition)).copied();
-            end.map_or(0, |(low, end)| (end - settled.unwrap_or(low).max(low)).max(0))
+            let partition = (topic.to_owned(), partition);
+            let Some((low, end)) = ends.get(&partition).copied() else { return 0 };
+            let end = paused_ends.get(&partition).map_or(end, |paused| end.max(*paused));
+            (end - settled.unwrap_or(low).max(low)).max(0)
         });
         #[expect(clippy::cast_precision_loss, reason = "a gauge need not be exact past 2^53")]
         gauge.set(behind.sum::<i64>() as f64);

@@ -4,6 +4,7 @@ mod committer;
 mod context;
 mod gauges;
 mod out_of_range;
+mod paused;
 mod poll_thread;
 mod positions;
 mod slot;

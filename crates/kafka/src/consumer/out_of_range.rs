@@ -36,20 +36,27 @@ pub(super) async fn look_up(consumer: Arc<BaseConsumer<Context>>, partitions: Ve
     loop {
         // Not to ask at full speed where the brokers contradict themselves.
         tokio::time::sleep(PAUSE).await;
-        let (consumer, partitions) = (consumer.clone(), partitions.clone());
-        let ends = tokio::task::spawn_blocking(move || {
-            let ends = partitions.into_iter().map(|partition| {
-                let (low, high) = consumer.fetch_watermarks(&partition.0, partition.1, WATERMARK_TIMEOUT)?;
-                Ok(Ends { partition, low, high })
-            });
-            ends.collect::<Result<Vec<_>, KafkaError>>()
-        });
-        match ends.await {
-            Ok(Ok(ends)) => return ends,
-            Ok(Err(error)) => tracing::warn!(%error, "the ends of partitions can't be looked up; trying again"),
-            Err(error) => tracing::error!(%error, "looking up the ends of partitions failed; trying again"),
+        match look_up_once(&consumer, partitions.clone()).await {
+            Ok(ends) => return ends,
+            Err(error) => tracing::warn!(error, "the ends of partitions can't be looked up; trying again"),
         }
     }
+}
+
+/// Looks up the ends of `partitions`. Error: no answer.
+pub(super) async fn look_up_once(
+    consumer: &Arc<BaseConsumer<Context>>,
+    partitions: Vec<TopicPartition>,
+) -> Result<Vec<Ends>, String> {
+    let consumer = consumer.clone();
+    let ends = tokio::task::spawn_blocking(move || {
+        let ends = partitions.into_iter().map(|partition| {
+            let (low, high) = consumer.fetch_watermarks(&partition.0, partition.1, WATERMARK_TIMEOUT)?;
+            Ok(Ends { partition, low, high })
+        });
+        ends.collect::<Result<Vec<_>, KafkaError>>()
+    });
+    ends.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

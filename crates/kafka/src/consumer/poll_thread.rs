@@ -13,6 +13,7 @@ use super::{
     committer::Committer,
     context::{Context, Rebalance, TopicPartition},
     out_of_range::{self, Ends},
+    paused::PausedEnds,
     positions::{self, Start},
     slot::Slot,
     stage::StageConfig,
@@ -61,6 +62,7 @@ pub(super) struct PollThread {
     committing: Vec<TopicPartition>,
     next_commit: Instant,
     next_gauges: Instant,
+    paused_ends: PausedEnds,
     /// How long the next poll may wait.
     patience: Duration,
     /// Whether it is being looked up which position is out of range.
@@ -89,6 +91,7 @@ impl PollThread {
             committing: Vec::new(),
             next_commit: Instant::now(),
             next_gauges: Instant::now(),
+            paused_ends: PausedEnds::new(Instant::now()),
             patience: QUIET_POLL,
             looking_up_ends: false,
             stopping: false,
@@ -135,7 +138,7 @@ impl PollThread {
             self.stop_if_told(now);
             self.finish_drains(now);
             self.commit_if_due(now);
-            self.update_gauges_if_due(now);
+            self.update_gauges_if_due(now, runtime);
             self.patience = self.patience_from(now);
             if self.stopping && self.slots.is_empty() {
                 break;
@@ -367,14 +370,18 @@ impl PollThread {
         }
     }
 
-    fn update_gauges_if_due(&mut self, now: Instant) {
-        if now >= self.next_gauges {
-            self.next_gauges = now + GAUGES_INTERVAL;
-            self.slots.values_mut().flat_map(HashMap::values_mut).for_each(|slot| slot.update_gauges(now));
-            let slots = self.slots.iter().flat_map(|(topic, slots)| slots.iter().map(move |slot| (topic, slot)));
-            let settled = slots.map(|(topic, (partition, slot))| (&**topic, *partition, slot.window.prefix()));
-            self.consumer.context().show_lag(settled);
+    fn update_gauges_if_due(&mut self, now: Instant, runtime: &Handle) {
+        if now < self.next_gauges {
+            return;
         }
+        self.next_gauges = now + GAUGES_INTERVAL;
+        self.slots.values_mut().flat_map(HashMap::values_mut).for_each(|slot| slot.update_gauges(now));
+        let slots = || self.slots.iter().flat_map(|(topic, slots)| slots.iter().map(move |slot| (topic, slot)));
+        let settled = slots().map(|(topic, (partition, slot))| (&**topic, *partition, slot.window.prefix()));
+        self.consumer.context().show_lag(settled);
+        let paused = slots().filter(|(_, (_, slot))| slot.paused);
+        let paused = paused.map(|(topic, (partition, _))| (topic.to_string(), *partition));
+        self.paused_ends.look_up_if_due(&self.consumer, paused, now, (runtime, &self.shutdown.soft));
     }
 
     fn on_error(&mut self, error: &KafkaError, runtime: &Handle) {

@@ -1,11 +1,18 @@
 //! Group members on the in-process broker.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use metrics::Gauge;
 use postrider_domain::DirectoryVersion;
 use tokio::time::timeout;
 
-use super::{Inbound, PartitionStream, StageConfig, StageConsumer};
+use super::{Inbound, PartitionStream, QueueLimits, StageConfig, StageConsumer};
 use crate::{BrokerClock, Headers, KafkaConfig, Outgoing, Producer, Shutdown, mock::MockBroker};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,4 +116,35 @@ async fn a_partition_that_comes_back_resumes_with_what_was_not_settled() {
     here.append(1).await;
     assert_eq!(offsets(&third.take(1).await), [11]);
     third.leave().await;
+}
+
+/// What the gauge shows.
+fn shown(gauge: &AtomicU64) -> f64 {
+    f64::from_bits(gauge.load(Ordering::Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lag_grows_while_nothing_is_taken_from_a_partition() {
+    let here = Here::start();
+    here.append(10).await;
+    let gauge = Arc::new(AtomicU64::default());
+    let mut config = StageConfig::new("matcher".to_owned(), vec![TOPIC.to_owned()]);
+    config.lag = Some(Gauge::from_arc(gauge.clone()));
+    config.queue = QueueLimits { records: 2, bytes: 1_024 };
+    let shutdown = Shutdown::new();
+    let mut consumer = StageConsumer::start(&here.kafka, config, shutdown.clone()).unwrap();
+    let stream = timeout(PATIENCE, consumer.next_partition()).await.expect("it is assigned in time").unwrap();
+    let grows_to = async |lag: f64| {
+        let shows = async {
+            while shown(&gauge).total_cmp(&lag).is_ne() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let seen = timeout(PATIENCE, shows).await;
+        seen.unwrap_or_else(|_| panic!("the lag is {} and not {lag}", shown(&gauge)));
+    };
+    grows_to(10.0).await;
+    here.append(2_000).await;
+    grows_to(2_010.0).await;
+    Member { consumer, stream, shutdown }.leave().await;
 }
