@@ -224,6 +224,13 @@ pub async fn topics_in_use(kafka: &KafkaConfig, topics: &Topics) -> Result<Topic
     Ok(topics.at(entries.followed.resize.generation))
 }
 
+/// What decodes the deployment's records, for whoever only reads them; none if there is no deployment.
+pub async fn codec_of(kafka: &KafkaConfig, topics: &Topics) -> Result<Option<Codec>, LayoutError> {
+    let codec = Codec::new();
+    let read = read_existing(kafka, topics, &codec, &mut Entries::default()).await?;
+    Ok(read.map(|_| codec))
+}
+
 /// Partitions that were added to `topics` by hand, by what the layout has recorded. The layout topic must exist.
 pub async fn unused_partitions(
     kafka: &KafkaConfig,

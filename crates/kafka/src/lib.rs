@@ -46,7 +46,7 @@ pub use groups::{GroupMember, GroupPosition, dispatcher_positions, members_bound
 pub use headers::{InvalidHeader, routing_from_headers, routing_to_headers};
 pub use lag::GroupLag;
 pub use layout::{
-    Layout, LayoutEditor, LayoutError, NextGeneration, Resize, Standing, UnusedPartitions, topics_in_use,
+    Layout, LayoutEditor, LayoutError, NextGeneration, Resize, Standing, UnusedPartitions, codec_of, topics_in_use,
     unused_partitions,
 };
 pub use lifecycle::{Readiness, ReadinessHandle, Shutdown};
@@ -59,7 +59,7 @@ pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
 pub use registry::{
     AvroError, AvroJson, InvalidRegistry, RegistryConfig, SchemaId, SchemaRegistry, cloudevent_to_json,
 };
-pub use rejected::{RejectReason, RejectedRecord, reject};
+pub use rejected::{RejectReason, RejectedRecord, reject, reject_of_source};
 pub use table_reader::{TableEvent, TableReader};
 pub use topics::{TopicSpec, Topics, held_place};
 pub use transaction::{TransactionError, TransactionalProducer};

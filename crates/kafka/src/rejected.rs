@@ -9,6 +9,8 @@ use crate::{Headers, Outgoing, ProduceError, Record, Sink};
 
 /// Bytes of a rejected record that are kept.
 const MAX_KEPT_BYTES: usize = 900 * 1024;
+/// Characters of the words that say why: they may quote what was found.
+const MAX_MESSAGE_CHARS: usize = 1_000;
 
 const REASON: &str = "pr-reason";
 const MESSAGE: &str = "pr-message";
@@ -18,6 +20,7 @@ const OFFSET: &str = "pr-source-offset";
 const TRUNCATED: &str = "pr-truncated";
 const TIMESTAMP: &str = "pr-source-timestamp";
 const KEY: &str = "pr-source-key";
+const SOURCE: &str = "pr-source-name";
 
 /// Why a record is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +63,30 @@ pub async fn reject(
     reason: RejectReason,
     message: &str,
 ) -> Result<(), ProduceError> {
+    reject_of(sink, topic, record, None, reason, message).await
+}
+
+/// As [`reject`], of what the source of this name reads: another source may read the same topic and understand it.
+pub async fn reject_of_source(
+    sink: &impl Sink,
+    topic: &str,
+    record: &Record,
+    source: &str,
+    reason: RejectReason,
+    message: &str,
+) -> Result<(), ProduceError> {
+    reject_of(sink, topic, record, Some(source), reason, message).await
+}
+
+async fn reject_of(
+    sink: &impl Sink,
+    topic: &str,
+    record: &Record,
+    source: Option<&str>,
+    reason: RejectReason,
+    message: &str,
+) -> Result<(), ProduceError> {
+    let message: &str = &message.chars().take(MAX_MESSAGE_CHARS).collect::<String>();
     metrics::counter!("postrider_rejected_total", "topic" => record.topic.to_string(), "reason" => reason.as_str())
         .increment(1);
     tracing::warn!(
@@ -70,7 +97,7 @@ pub async fn reject(
         message,
         "a record was rejected"
     );
-    let whole = describe(topic, record, reason, message);
+    let whole = describe(topic, record, source, reason, message);
     for smaller in [whole.clone(), Outgoing { value: None, ..whole }] {
         match sink.send(smaller).await {
             Err(ProduceError::TooLarge { .. }) => {}
@@ -78,7 +105,7 @@ pub async fn reject(
         }
     }
     let coordinates = Record { value: None, key: None, headers: Headers::new(), ..record.clone() };
-    let without_headers = describe(topic, &coordinates, reason, message);
+    let without_headers = describe(topic, &coordinates, source, reason, message);
     sink.send(Outgoing { value: None, ..without_headers }).await.map(drop)
 }
 
@@ -87,6 +114,8 @@ pub async fn reject(
 pub struct RejectedRecord {
     /// The record.
     pub original: Record,
+    /// The source that it was read for; none of internal records, and of those that earlier versions rejected.
+    pub source: Option<String>,
     /// Why it was rejected.
     pub reason: String,
     /// Whether its bytes were cut.
@@ -109,6 +138,8 @@ impl RejectedRecord {
         // Earlier versions did not keep them.
         let timestamp = own(TIMESTAMP).and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
         let key = headers.next_if(|(found, _)| *found == KEY).map(|(_, key)| Bytes::copy_from_slice(key));
+        let source =
+            headers.next_if(|(found, _)| *found == SOURCE).map(|(_, name)| String::from_utf8_lossy(name).into());
         let mut original = Headers::new();
         for (name, value) in headers {
             original.push(name, Bytes::copy_from_slice(value));
@@ -124,11 +155,11 @@ impl RejectedRecord {
         };
         // Too large for the topic even when cut: nothing of it is there.
         let truncated = truncated || original.value.is_none();
-        Some(Self { original, reason, truncated })
+        Some(Self { original, source, reason, truncated })
     }
 }
 
-fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -> Outgoing {
+fn describe(topic: &str, record: &Record, source: Option<&str>, reason: RejectReason, message: &str) -> Outgoing {
     let value = record.value.clone().unwrap_or_default();
     let kept_key = record.key.as_ref().filter(|key| key.len() <= MAX_KEPT_BYTES);
     let truncated = value.len() > MAX_KEPT_BYTES || kept_key.is_none() && record.key.is_some();
@@ -144,6 +175,9 @@ fn describe(topic: &str, record: &Record, reason: RejectReason, message: &str) -
     headers.push(TIMESTAMP, Bytes::from(record.timestamp.as_millis().to_string()));
     if let Some(key) = kept_key {
         headers.push(KEY, key.clone());
+    }
+    if let Some(source) = source {
+        headers.push(SOURCE, Bytes::copy_from_slice(source.as_bytes()));
     }
     for (name, value) in record.headers.iter() {
         headers.push(name, Bytes::copy_from_slice(value));
@@ -187,12 +221,14 @@ mod tests {
     #[test]
     fn what_is_rejected_is_read_back_with_its_own_headers() {
         let record = record(10);
-        let rejected = as_read(describe("rejected", &record, RejectReason::Tenant, "no tenant"));
-        let read = RejectedRecord::read(&rejected).unwrap();
-        assert_eq!((read.reason.as_str(), read.truncated), ("tenant", false));
-        assert_eq!(read.original.coordinates(), record.coordinates());
-        assert_eq!((&read.original.value, &read.original.headers), (&record.value, &record.headers));
-        assert_eq!((&read.original.key, read.original.timestamp), (&record.key, record.timestamp));
+        for source in [None, Some("shop")] {
+            let rejected = as_read(describe("rejected", &record, source, RejectReason::Tenant, "no tenant"));
+            let read = RejectedRecord::read(&rejected).unwrap();
+            assert_eq!((read.reason.as_str(), read.source.as_deref(), read.truncated), ("tenant", source, false));
+            assert_eq!(read.original.coordinates(), record.coordinates());
+            assert_eq!((&read.original.value, &read.original.headers), (&record.value, &record.headers));
+            assert_eq!((&read.original.key, read.original.timestamp), (&record.key, record.timestamp));
+        }
         assert!(RejectedRecord::read(&record).is_none());
     }
 
@@ -229,6 +265,14 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_long_reason_is_cut() {
+        let sink = Small(usize::MAX, Arc::default());
+        reject(&sink, "rejected", &record(1), RejectReason::Undecodable, &"é".repeat(1 << 20)).await.unwrap();
+        let written = sink.1.lock().pop().unwrap();
+        assert_eq!(written.headers.get_str(MESSAGE).map(|words| words.chars().count()), Some(1_000));
+    }
+
     #[test]
     fn what_an_earlier_version_rejected_is_read_too() {
         let mut headers = Headers::new();
@@ -243,12 +287,13 @@ mod tests {
 
     #[test]
     fn what_was_cut_says_so() {
-        let rejected = as_read(describe("rejected", &record(MAX_KEPT_BYTES + 1), RejectReason::TooLarge, "large"));
+        let rejected =
+            as_read(describe("rejected", &record(MAX_KEPT_BYTES + 1), None, RejectReason::TooLarge, "large"));
         assert!(RejectedRecord::read(&rejected).unwrap().truncated);
         let gone = Record { value: None, ..rejected };
         assert!(RejectedRecord::read(&gone).unwrap().truncated);
         let long_key = Record { key: Some(vec![b'k'; MAX_KEPT_BYTES + 1].into()), ..record(1) };
-        let rejected = as_read(describe("rejected", &long_key, RejectReason::TooLarge, "large"));
+        let rejected = as_read(describe("rejected", &long_key, None, RejectReason::TooLarge, "large"));
         assert!(RejectedRecord::read(&rejected).unwrap().truncated);
     }
 }

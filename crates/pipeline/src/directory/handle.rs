@@ -204,6 +204,11 @@ impl Directory {
 
 #[cfg(test)]
 impl Directory {
+    /// The topic lost records.
+    pub(crate) fn shrink(&self) {
+        self.change(State::shrunk);
+    }
+
     /// Applies a change at `seq` of epoch 1.
     pub(crate) fn put(&self, seq: i64, body: postrider_domain::ConfigBody) {
         let version = DirectoryVersion { epoch: 1, seq };

@@ -29,6 +29,8 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 /// What is in headers goes on into every delivery and dead letter, more than once: with more than this, no topic might
 /// take even the record that says so.
 const MAX_HEADERS_BYTES: usize = 256 * 1024;
+/// The same of a batch with its key, for each of its events: any may take texts from there.
+const MAX_BATCH_CONTEXT_BYTES: usize = 16 << 20;
 /// The longest content type, in bytes.
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
 
@@ -134,12 +136,16 @@ pub(super) fn check_size(record: &Record) -> Result<(), Rejection> {
         let message = format!("the record has {bytes} bytes; events have at most {MAX_RECORD_BYTES}");
         return Err(Rejection { reason: RejectReason::TooLarge, message });
     }
-    let in_headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let in_headers = bytes_in_headers(record);
     if in_headers > MAX_HEADERS_BYTES {
         let message = format!("the record's headers have {in_headers} bytes; events' have at most {MAX_HEADERS_BYTES}");
         return Err(Rejection { reason: RejectReason::TooLarge, message });
     }
     Ok(())
+}
+
+fn bytes_in_headers(record: &Record) -> usize {
+    record.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// The record's trace context, if it has one that can be passed on.
@@ -171,6 +177,13 @@ fn batch(source: &SourceConfig, record: &Record, value: &Bytes) -> Decoded {
     };
     let mut decoded = Decoded::default();
     let count = elements.len();
+    let context = bytes_in_headers(record) + record.key.as_ref().map_or(0, Bytes::len);
+    if context * count > MAX_BATCH_CONTEXT_BYTES {
+        let message = format!(
+            "the batch has {count} events, and {context} bytes of key and headers that belong to each: write fewer of either"
+        );
+        return Decoded::rejected(Rejection { reason: RejectReason::TooLarge, message });
+    }
     for (index, element) in elements.iter().enumerate() {
         let parts = Members::parse(element).and_then(|members| structured(source, &members, element));
         match parts.and_then(|parts| event(source, record, element, parts, Some(index))) {

@@ -13,6 +13,7 @@ use super::decode::{Rejection, rfc3339, shortened};
 /// What is understood of a record, each member as it is written; other members are ignored. What only CloudEvents have
 /// is looked at only in those, and what the source says is elsewhere nowhere: a record may mean something else by it.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub(super) struct Members<'a> {
     #[serde(borrow)]
     specversion: Option<&'a RawValue>,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, future::BoxFuture, stream::FuturesUnordered};
 use postrider_domain::DirectoryVersion;
 use postrider_kafka::{Inbound, PartitionStream, ProduceError, Sink};
 use tokio::{task::coop::unconstrained, time::MissedTickBehavior};
@@ -17,6 +17,8 @@ use crate::stage::{self, StageError};
 
 /// Records of one partition that may be matched and not acknowledged.
 const MAX_RECORDS_IN_FLIGHT: usize = 256;
+/// About how many bytes they and their events may take, but for the last of them.
+const MAX_BYTES_IN_FLIGHT: usize = 4 << 20;
 /// How often a partition to which nothing comes looks for new subscriptions.
 const IDLE_ANNOUNCEMENTS: Duration = Duration::from_millis(500);
 
@@ -44,7 +46,11 @@ pub(super) async fn match_partition<S: Sink>(
             biased;
             () = aborted.cancelled() => return Ok(()),
             free = partition.announcer.announced(!reading), if partition.announcer.is_busy() => free?,
-            Some(done) = partition.in_flight.next() => partition.announcer.settle(done?).into_iter().collect(),
+            Some(done) = partition.in_flight.next() => {
+                let (done, bytes) = done?;
+                partition.bytes_in_flight -= bytes;
+                partition.announcer.settle(done).into_iter().collect()
+            }
             _ = idle.tick(), if reading && matcher.directory().can_work() => {
                 partition.announcer.observe(matcher.directory().grown(), partition.next_offset);
                 Vec::new()
@@ -91,7 +97,9 @@ struct Partition<S> {
     /// A record that needs a schema. Nothing behind it is looked at before it is decoded: the directory that records
     /// are matched by never goes back, and what they lead to is written in their order.
     decoding: Option<Decoding>,
-    in_flight: FuturesUnordered<BoxFuture<'static, Result<Matched, ProduceError>>>,
+    /// Each with about the bytes that it takes.
+    in_flight: FuturesUnordered<BoxFuture<'static, Result<(Matched, usize), ProduceError>>>,
+    bytes_in_flight: usize,
     next_offset: i64,
 }
 
@@ -103,12 +111,15 @@ impl<S: Sink> Partition<S> {
             matcher,
             decoding: None,
             in_flight: FuturesUnordered::new(),
+            bytes_in_flight: 0,
             next_offset: stream.start_offset(),
         }
     }
 
     fn has_room(&self) -> bool {
-        self.decoding.is_none() && self.in_flight.len() < MAX_RECORDS_IN_FLIGHT
+        self.decoding.is_none()
+            && self.in_flight.len() < MAX_RECORDS_IN_FLIGHT
+            && self.bytes_in_flight < MAX_BYTES_IN_FLIGHT
     }
 
     /// Decodes a record, now or as soon as its schema is known.
@@ -116,10 +127,12 @@ impl<S: Sink> Partition<S> {
         if let Some(decoded) = self.matcher.decoder().at_once(&inbound.record) {
             return self.begin(inbound, decoded);
         }
-        let decoder = self.matcher.decoder().clone();
+        let matcher = self.matcher.clone();
         let waiting = async move {
-            let record = decoder.decode(&inbound.record).await;
-            (inbound, record)
+            let decoded = matcher.decoder().decode(&inbound.record).await;
+            // That may have taken long.
+            matcher.directory().wait_until_working().await;
+            (inbound, decoded)
         };
         self.decoding = Some(waiting.boxed());
     }
@@ -133,8 +146,10 @@ impl<S: Sink> Partition<S> {
         self.next_offset = inbound.record.offset + 1;
         // What is polled first writes first: nothing but what it waits for may make it yield, or one that came later
         // would overtake it, and an ordered endpoint's deliveries would change their order.
+        let bytes = inbound.record.size() + looked.bytes();
+        self.bytes_in_flight += bytes;
         let finished = self.matcher.clone().finish(inbound, looked, self.dedupe.clone());
-        self.in_flight.push(unconstrained(finished).boxed());
+        self.in_flight.push(unconstrained(finished.map_ok(move |matched| (matched, bytes))).boxed());
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use postrider_domain::{
     Attempt, DirectoryVersion, Event, Routing, Run, Subscription, Timestamp,
@@ -12,7 +13,7 @@ use postrider_domain::{
     envelope::{MAX_BODY_BYTES, Rendered},
     filter::EventView,
 };
-use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject};
+use postrider_kafka::{Inbound, Layout, ProduceError, Record, SettleToken, Sink, Topics, reject_of_source};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
@@ -32,6 +33,8 @@ const MAX_FAN_OUT: usize = 256;
 const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
 const MEMORY_UNIT_BYTES: usize = 1_024;
+/// About what a delivery or an event takes beside its payload.
+const OVERHEAD_BYTES: usize = 1_024;
 
 /// What a record leads to. It has no value if there is neither an event nor a rejection.
 #[derive(Debug)]
@@ -56,6 +59,11 @@ impl Looked {
     /// that was matched before its subscription was known.
     pub(super) fn seen(&self) -> Option<Seen> {
         self.events.first().map(|first| first.seen)
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.events.iter().map(|looked| bytes(&looked.event)).sum()
     }
 
     /// The version of the newest.
@@ -191,7 +199,8 @@ impl<S: Sink> RecordMatcher<S> {
                 0 => first.message.clone(),
                 more => format!("{}; and {more} more of its events", first.message),
             };
-            reject(&self.sink, &self.rejected, &record, first.reason, &message).await?;
+            let source = &self.decoder.source().name;
+            reject_of_source(&self.sink, &self.rejected, &record, source, first.reason, &message).await?;
         }
         Ok(Matched { offset, version, token, admitted })
     }
@@ -247,20 +256,29 @@ impl<S: Sink> RecordMatcher<S> {
                 if subscription.mapping.is_some() {
                     mapped.push(self.send_mapped(&view, rendered, subscription, &routing));
                 } else {
-                    plain.push(matching::compose(&view, rendered, subscription, Run::LIVE));
+                    plain.push((rendered, subscription));
                 }
             }
-            tokio::try_join!(self.send_plain(plain, &routing), try_join_all(mapped))?;
+            tokio::try_join!(self.send_plain(&view, plain, &routing), try_join_all(mapped))?;
         }
         self.counters.matched.increment(1);
         self.counters.deliveries.increment(deciding.len() as u64);
         Ok(())
     }
 
-    /// Writes deliveries whose bodies are known, and mostly shared.
-    async fn send_plain(&self, composed: Vec<Composed>, routing: &Routing) -> Result<(), ProduceError> {
-        let _memory = self.memory_for(composed.iter().map(|composed| composed.delivery().body.len()).sum()).await;
-        try_join_all(composed.into_iter().map(|composed| self.send(composed, routing))).await.map(drop)
+    /// Writes deliveries whose bodies are known, and mostly shared. They are made once there is room for them.
+    async fn send_plain(
+        &self,
+        view: &EventView<'_>,
+        plain: Vec<(Rendered, &Arc<Subscription>)>,
+        routing: &Routing,
+    ) -> Result<(), ProduceError> {
+        let needed = plain.iter().map(|(rendered, _)| rendered.body.len() + OVERHEAD_BYTES).sum();
+        let _memory = self.memory_for(needed).await;
+        let sent = plain.into_iter().map(|(rendered, subscription)| {
+            self.send(matching::compose(view, rendered, subscription, Run::LIVE), routing)
+        });
+        try_join_all(sent).await.map(drop)
     }
 
     /// Maps an event for one subscription, and writes what comes of it. It is mapped once there is room for the
@@ -302,6 +320,13 @@ impl<S: Sink> RecordMatcher<S> {
             other => other.map(drop),
         }
     }
+}
+
+/// About how much memory an event takes.
+fn bytes(event: &Event) -> usize {
+    let texts = [&event.producer_id, &event.subject, &event.ordering_key].into_iter().flatten().map(String::len);
+    let previous = event.previous.as_ref().map_or(0, Bytes::len);
+    event.data.len() + previous + texts.sum::<usize>() + OVERHEAD_BYTES
 }
 
 /// What body the subscription's endpoint asks for. One that is not known here may have any: it was deleted.

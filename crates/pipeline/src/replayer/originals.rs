@@ -11,7 +11,7 @@ use super::{
     job::{Halt, Run},
     logs::{LogReader as _, Logs},
 };
-use crate::matcher::{Composed, Scope, rematch};
+use crate::matcher::{Composed, Scope, SourceConfig, rematch};
 
 /// How long one record may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,26 +98,29 @@ impl<S: Sink, L: Logs> Run<S, L> {
     pub(super) async fn map_again(&mut self, unmapped: Unmapped) -> Result<Finding, Halt> {
         let Unmapped { sample, delivery, traceparent, mark } = unmapped;
         let shared = self.shared.clone();
-        let Some(source) = shared.sources.iter().find(|source| source.topics.has(&delivery.source.topic)) else {
+        // Of several sources of one topic, the one whose event it is: it is in the message's id.
+        let of_topic = |source: &&SourceConfig| source.topics.has(&delivery.source.topic);
+        let sources: Vec<&SourceConfig> = shared.sources.iter().filter(of_topic).collect();
+        if sources.is_empty() {
             return Ok(Finding::Unavailable);
-        };
+        }
         let mut originals = std::mem::take(&mut self.originals);
         let record = self.unless_told(originals.read(&shared.logs, &delivery.source)).await??;
         self.originals = originals;
         let Some(record) = record else { return Ok(Finding::Unavailable) };
-        let (decoder, scope) = (shared.decoder(source), Scope::Endpoint(&delivery.endpoint));
-        let (directory, tenant) = (&shared.directory, Some(&delivery.tenant));
-        let rematched = rematch(&decoder, directory, &record, tenant, scope, &delivery.run);
-        let rematched = self.unless_told(rematched).await?;
-        let Ok(Some(rematched)) = rematched else { return Ok(Finding::Unavailable) };
-        let mut composed = rematched.deliveries.into_iter();
-        // Where the topic was made anew, another event stands there now.
-        let same = composed.find(|composed| composed.delivery().message_id == delivery.message_id);
-        Ok(match same {
-            Some(ready @ Composed::Ready(_)) => {
-                Finding::Wanted(Wanted { sample, deliveries: vec![ready], traceparent, mark: Some(mark) })
+        let (scope, tenant) = (Scope::Endpoint(&delivery.endpoint), Some(&delivery.tenant));
+        for source in sources {
+            let decoder = shared.decoder(source);
+            let rematched = rematch(&decoder, &shared.directory, &record, tenant, scope, &delivery.run);
+            let Ok(Some(rematched)) = self.unless_told(rematched).await? else { continue };
+            let mut composed = rematched.deliveries.into_iter();
+            // Where the topic was made anew, another event stands there now.
+            let same = composed.find(|composed| composed.delivery().message_id == delivery.message_id);
+            if let Some(ready @ Composed::Ready(_)) = same {
+                let deliveries = vec![ready];
+                return Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent, mark: Some(mark) }));
             }
-            Some(Composed::Unmapped(_)) | None => Finding::Unavailable,
-        })
+        }
+        Ok(Finding::Unavailable)
     }
 }

@@ -24,11 +24,16 @@ pub(super) struct Rejected {
 }
 
 impl Rejected {
-    /// What a record comes to. Cancel-safe. Records of Postrider's own topics, of sources that are no longer configured, records
-    /// that were cut, and records that still can't be understood are unavailable.
+    /// What a record comes to, as the source understands it that it was read for. Cancel-safe. Records of Postrider's
+    /// own topics, of sources that are no longer configured, records that were cut, and records that still can't be
+    /// understood are unavailable.
     pub(super) async fn look(&self, record: &Record) -> Finding {
         let Some(rejected) = RejectedRecord::read(record) else { return Finding::Unwanted };
-        let decoder = self.sources.iter().find(|decoder| decoder.source().topics.has(&rejected.original.topic));
+        let decoder = self.sources.iter().find(|decoder| {
+            let source = decoder.source();
+            rejected.source.as_ref().is_none_or(|name| *name == source.name)
+                && source.topics.has(&rejected.original.topic)
+        });
         let Some(decoder) = decoder else {
             let wanted = self.tenant.is_none() && self.query.wants("", record.timestamp);
             return if wanted { Finding::Unavailable } else { Finding::Unwanted };

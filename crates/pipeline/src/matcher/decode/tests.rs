@@ -277,6 +277,19 @@ fn what_is_wrong_in_a_batch_is_named_and_the_rest_is_understood() {
 }
 
 #[test]
+fn what_a_batch_says_of_each_of_its_events_is_bounded() {
+    let source = source(SourceFormat::Auto);
+    let event = format!(r#"{{"specversion":"1.0","source":"/","type":"a.b","tenant":"{TENANT}"}}"#);
+    for (key, refused) in [(8 << 10, false), (20 << 10, true)] {
+        let mut record = record(&[], &format!("[{}]", vec![event.as_str(); 1_000].join(",")));
+        record.key = Some(vec![b'k'; key].into());
+        let Decoded { events, rejections } = super::decode(&source, &record);
+        assert_eq!((events.len(), rejections.len()), if refused { (0, 1) } else { (1_000, 0) });
+        assert!(rejections.iter().all(|rejection| rejection.reason == RejectReason::TooLarge));
+    }
+}
+
+#[test]
 fn events_of_a_batch_without_ids_are_told_apart() {
     let anonymous = format!(r#"{{"specversion":"1.0","source":"/","type":"a","tenant":"{TENANT}"}}"#);
     let events = batch(&source(SourceFormat::Auto), &format!("[{anonymous},{anonymous}]")).events;

@@ -9,7 +9,7 @@ use postrider_domain::{
 };
 use postrider_kafka::Headers;
 
-use super::world::{ENDPOINT, World, letter, millis, redrive, subscription};
+use super::world::{ENDPOINT, World, letter, millis, redrive, source, subscription};
 
 /// A world in which the endpoint's subscription has `mapping`, and two events, of which the first has a name.
 fn world(mapping: &str) -> World {
@@ -52,6 +52,19 @@ async fn it_is_mapped_by_the_mapping_of_now_from_the_record_that_its_event_came_
     let marks = world.marks();
     assert_eq!((marks.len(), &marks[0].run), (1, &Run::LIVE));
     assert_eq!((world.told().state, world.told().sent), (ReplayState::Done, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_sources_of_its_topic_the_one_whose_event_it_is_maps_it() {
+    let mut world = world(r#"{"body": {"who": "$.data.name"}}"#);
+    world.sources.insert(0, source("copies"));
+    world.append_dlq(&unmapped(1));
+    world.begin().await;
+    world.desire(&redrive(1, None, 1)).await;
+    millis(1_000).await;
+    let sent = world.sent();
+    assert_eq!((sent.len(), &*sent[0].body), (1, &br#"{"who":"Ann"}"#[..]));
+    assert_eq!(sent[0].message_id, unmapped(1).delivery.message_id);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,10 +6,10 @@ use postrider_domain::{
     message_id::event_id,
     replay::{RejectedQuery, ReplaySource, ReplayState},
 };
-use postrider_kafka::{Headers, RejectReason, reject};
+use postrider_kafka::{Headers, RejectReason, reject, reject_of_source};
 
-use super::world::{World, job, millis, ranges};
-use crate::matcher::{FieldFrom, Fields};
+use super::world::{World, job, millis, ranges, source};
+use crate::matcher::{FieldFrom, Fields, SourceConfig, SourceFormat};
 
 /// Rejects a record of `topic` with this value, as a stage does.
 async fn rejected(world: &World, topic: &str, value: &str) {
@@ -52,12 +52,31 @@ async fn replayed(world: &mut World, records: i64) -> Vec<Delivery> {
 #[tokio::test(start_paused = true)]
 async fn a_record_is_what_it_was_also_in_its_key_and_its_time() {
     let mut world = World::new();
-    world.source.fields = Fields { id: Some(FieldFrom::Key), time: Some(FieldFrom::Timestamp), ..Fields::default() };
+    world.sources[0].fields =
+        Fields { id: Some(FieldFrom::Key), time: Some(FieldFrom::Timestamp), ..Fields::default() };
     world.logs.append("orders", "", Bytes::new(), Headers::new());
     rejected_with_key(&world, "orders", "k-7", r#"{"type":"order.created","data":1}"#).await;
     let sent = replayed(&mut world, 1).await;
     assert_eq!(sent[0].event_id, event_id("orders", None, "k-7"));
     assert!(sent[0].body.starts_with(br#"{"type":"order.created","timestamp":"1970-01-01T00:00:01.000Z""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_sources_of_a_topic_the_one_that_rejected_a_record_matches_it_again() {
+    let mut world = World::new();
+    world.sources.push(SourceConfig { format: SourceFormat::Json, ..source("copies") });
+    let value = Bytes::from_static(br#"{"id":"e1","type":"order.created","data":1}"#);
+    let record = world.logs.append("orders", "", value, Headers::new());
+    for name in ["copies", "orders", "gone"] {
+        let aside = crate::sink::FakeSink::new();
+        reject_of_source(&aside, "t.rejected", &record, name, RejectReason::Undecodable, "no").await.unwrap();
+        let written = aside.acknowledged().pop().unwrap();
+        world.logs.append("t.rejected", "k", written.value.unwrap(), written.headers);
+    }
+    let sent = replayed(&mut world, 3).await;
+    let ids: Vec<_> = sent.iter().map(|delivery| delivery.event_id.clone()).collect();
+    assert_eq!(ids, [event_id("copies", None, "e1"), event_id("orders", None, "e1")]);
+    assert_eq!((world.told().matched, world.told().unavailable), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,13 +104,18 @@ impl LogReader for FakeReader {
     }
 }
 
+/// A source of the topic `orders`.
+pub(super) fn source(name: &str) -> SourceConfig {
+    SourceConfig { tenant: Some(TenantId::from_trusted(TENANT)), ..SourceConfig::new(name, "orders") }
+}
+
 /// The logs, and a replayer that works on the one partition of jobs.
 pub(super) struct World {
     pub(super) logs: FakeLogs,
     pub(super) sink: FakeSink,
     pub(super) codec: Codec,
-    /// The one source that is configured.
-    pub(super) source: SourceConfig,
+    /// The sources that are configured.
+    pub(super) sources: Vec<SourceConfig>,
     directory: Directory,
     /// Records of the sink that stand in the logs.
     absorbed: usize,
@@ -130,9 +135,8 @@ impl World {
 
     pub(super) fn with(subscriptions: Vec<ConfigBody>) -> Self {
         let (logs, sink, codec) = (FakeLogs::default(), FakeSink::new(), Codec::new());
-        let source =
-            SourceConfig { tenant: Some(TenantId::from_trusted(TENANT)), ..SourceConfig::new("orders", "orders") };
-        Self { logs, sink, codec, source, directory: Directory::with(subscriptions), absorbed: 0, owner: None }
+        let sources = vec![source("orders")];
+        Self { logs, sink, codec, sources, directory: Directory::with(subscriptions), absorbed: 0, owner: None }
     }
 
     /// A dead letter in the queue. Answers its offset.
@@ -154,7 +158,7 @@ impl World {
         let (topics, tiers) = (Topics::new("t"), Tiers::default());
         let layout = Layout::for_test(&topics, &tiers, 1);
         let (logs, sink) = (self.logs.clone(), self.sink.clone());
-        let shared = Shared::new(topics, layout, self.directory.clone(), (vec![self.source.clone()], None), logs, sink);
+        let shared = Shared::new(topics, layout, self.directory.clone(), (self.sources.clone(), None), logs, sink);
         let (stream, partition) = PartitionStream::for_test("t.jobs", 0, 100);
         let known = self.logs.0.lock().topics.get("t.jobs").cloned().unwrap_or_default();
         if let Some(last) = known.last() {

@@ -98,6 +98,27 @@ async fn duplicates_in_batches_are_dropped_and_no_two_batches_wait_for_each_othe
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_flight_is_bounded_by_its_bytes_and_all_of_it_is_delivered() {
+    let sink = FakeSink::new();
+    let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);
+    let (stream, test) = PartitionStream::for_test("orders", 0, 100);
+    tokio::spawn(match_partition(matcher(&sink, &directory), stream));
+    a_second().await;
+    sink.hold(true);
+    let before = sink.handed_over();
+    for offset in 0..40 {
+        let large = "x".repeat(600 << 10);
+        test.send(record(offset, &format!(r#"{{"id":"{offset}","type":"a.b","data":"{large}"}}"#))).await;
+    }
+    a_second().await;
+    let in_flight = sink.handed_over() - before;
+    assert!((2..10).contains(&in_flight), "{in_flight} of 40 records of 600 KiB");
+    sink.hold(false);
+    a_second().await;
+    assert_eq!((sink.acknowledged_for("t.deliveries").len(), test.committable()), (40, Some(40)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn topics_of_a_pattern_tell_apart_from_where_on_subscriptions_are_matched() {
     let sink = FakeSink::new();
     let directory = Directory::with(vec![subscription(1, "ep_1", "*")]);

@@ -37,6 +37,7 @@ impl Schemas for FakeRegistry {
 
 struct Bench {
     sink: FakeSink,
+    directory: Directory,
     registry: Arc<FakeRegistry>,
     readiness: Readiness,
     test: postrider_kafka::TestPartition,
@@ -51,7 +52,7 @@ fn bench(format: SourceFormat) -> Bench {
     let decoder = Decoder::new(Arc::new(source), Some(registry.clone()), Some(&readiness));
     let (stream, test) = PartitionStream::for_test("orders", 0, 100);
     let matching = tokio::spawn(match_partition(matcher_of(&sink, &directory, decoder), stream));
-    Bench { sink, registry, readiness, test, matching }
+    Bench { sink, directory, registry, readiness, test, matching }
 }
 
 fn avro(offset: i64, schema: u8) -> Record {
@@ -103,6 +104,20 @@ async fn while_the_registry_is_down_the_partition_waits_and_says_so() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((bench.delivered(), bench.test.committable()), (vec![0, 1, 2], Some(3)));
     assert!(bench.readiness.is_ready(), "{:?}", bench.readiness.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_schema_is_not_matched_by_a_directory_that_broke_meanwhile() {
+    let bench = bench(SourceFormat::Avro);
+    *bench.registry.is_down.lock() = true;
+    bench.test.send(avro(0, 1)).await;
+    a_second().await;
+    bench.directory.shrink();
+    *bench.registry.is_down.lock() = false;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!((bench.delivered(), bench.test.committable()), (vec![], Some(0)));
+    bench.test.stopped.cancel();
+    tokio::time::timeout(Duration::from_millis(100), bench.matching).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
