@@ -97,9 +97,8 @@ fn begin(
     }
     let mut asked = partitions.clone();
     asked.add_partition(marker, 0);
-    let committed = client.committed_offsets(asked, TIMEOUT)?;
-    if committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))) {
-        return Ok(()); // it was started before
+    if was_started(client, &asked)? {
+        return Ok(());
     }
     let mut beginning = TopicPartitionList::new();
     for element in partitions.elements() {
@@ -112,11 +111,24 @@ fn begin(
         beginning.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     }
     beginning.add_partition_offset(marker, 0, Offset::Offset(0))?;
+    // By another process meanwhile: asking for the ends of many partitions takes a while.
+    if was_started(client, &asked)? {
+        return Ok(());
+    }
     match client.commit(&beginning, CommitMode::Sync) {
         // The group has members: somebody else has started it meanwhile.
         Err(KafkaError::ConsumerCommit(code)) if HAS_MEMBERS.contains(&code) => Ok(()),
         other => other,
     }
+}
+
+/// Whether the group has an offset in any of these.
+fn was_started(client: &BaseConsumer<LogContext>, partitions: &TopicPartitionList) -> Result<bool, KafkaError> {
+    let committed = client.committed_offsets(partitions.clone(), TIMEOUT)?;
+    let elements = committed.elements();
+    // What can't be told is no sign that it was never started.
+    elements.iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
+    Ok(elements.iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
 }
 
 const HAS_MEMBERS: [RDKafkaErrorCode; 3] =

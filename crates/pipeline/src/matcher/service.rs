@@ -62,7 +62,7 @@ impl<S: Sink> Matcher<S> {
         Self { config, deps }
     }
 
-    /// Waits for the directory, joins the sources' groups, and works until `shutdown`.
+    /// Waits for the directory, then reads every source until `shutdown`.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), StageError> {
         let Self { config, deps } = self;
         let readiness = deps.readiness.register("matcher");
@@ -70,31 +70,43 @@ impl<S: Sink> Matcher<S> {
         if shutdown.soft.run_until_cancelled(deps.directory.wait_until_working()).await.is_none() {
             return Ok(());
         }
-        let mut sources = Vec::with_capacity(config.sources.len());
-        for source in config.sources {
-            let group = deps.topics.group(&format!("matcher.{}", source.name));
-            let begun = deps.begin(&group, &source, &readiness);
-            match shutdown.soft.run_until_cancelled(begun).await {
-                Some(begun) => begun?,
-                None => return Ok(()),
-            }
-            let stage = stage_config(group, &source, config.shutdown_drain);
-            let consumer = StageConsumer::start(&deps.kafka, stage, shutdown.clone()).map_err(StageError::Start)?;
-            let decoder = Decoder::new(Arc::new(source), deps.schemas.clone(), Some(&deps.readiness));
-            let matcher = RecordMatcher::new(decoder, &deps.topics, &deps.layout, &deps.directory, deps.sink.clone());
-            sources.push((consumer, Arc::new(matcher)));
-        }
+        let deps = Arc::new(deps);
+        // Each begins by itself: one that can't yet holds up none of the others.
+        let sources = config.sources.into_iter().map(|source| {
+            let readiness = deps.readiness.register(format!("source '{}'", source.name));
+            deps.clone().read(source, config.shutdown_drain, readiness, shutdown.clone())
+        });
+        let sources: Vec<_> = sources.collect();
         readiness.ready();
-        stage::run_all(sources.into_iter().map(|(consumer, matcher)| {
-            stage::for_each_partition(consumer, deps.layout.clone(), move |stream| {
-                match_partition(matcher.clone(), stream)
-            })
-        }))
-        .await
+        stage::run_all(sources).await
     }
 }
 
 impl<S: Sink> MatcherDeps<S> {
+    /// Reads one source.
+    async fn read(
+        self: Arc<Self>,
+        source: SourceConfig,
+        shutdown_drain: Duration,
+        readiness: ReadinessHandle,
+        shutdown: Shutdown,
+    ) -> Result<(), StageError> {
+        let group = self.topics.group(&format!("matcher.{}", source.name));
+        let begun = self.begin(&group, &source, &readiness);
+        match shutdown.soft.run_until_cancelled(begun).await {
+            Some(begun) => begun?,
+            None => return Ok(()),
+        }
+        let stage = stage_config(group, &source, shutdown_drain);
+        let consumer = StageConsumer::start(&self.kafka, stage, shutdown).map_err(StageError::Start)?;
+        let decoder = Decoder::new(Arc::new(source), self.schemas.clone(), Some(&self.readiness));
+        let matcher = RecordMatcher::new(decoder, &self.topics, &self.layout, &self.directory, self.sink.clone());
+        let matcher = Arc::new(matcher);
+        readiness.ready();
+        let work = move |stream| match_partition(matcher.clone(), stream);
+        stage::for_each_partition(consumer, self.layout.clone(), work).await
+    }
+
     /// Sees to it that a source begins where it is told to, if it is started for the first time; however long Kafka
     /// takes to answer. Error: it never can.
     async fn begin(&self, group: &str, source: &SourceConfig, readiness: &ReadinessHandle) -> Result<(), StageError> {
@@ -105,7 +117,7 @@ impl<S: Sink> MatcherDeps<S> {
         let marker = self.topics.layout();
         while let Err(error) = begin_group(&self.kafka, group, &source.topics, source.start, &marker).await {
             tracing::warn!(source = source.name, error, "where a source begins is not known yet; trying again");
-            readiness.unready(format!("waiting for Kafka to say where source '{}' begins: {error}", source.name));
+            readiness.unready(format!("waiting for Kafka to say where it begins: {error}"));
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         Ok(())
