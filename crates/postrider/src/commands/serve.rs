@@ -57,12 +57,13 @@ const MIN_OFFSETS_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How long they may take to say for how long they do.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A group whose offsets were forgotten begins at the oldest record that is kept, and delivers everything again.
+/// A group whose offsets were forgotten begins where its source starts: at the oldest record that is kept it delivers
+/// everything again, at the latest it misses what came meanwhile.
 async fn warn_if_offsets_are_forgotten(kafka: &KafkaConfig) {
     match tokio::time::timeout(ASK_PATIENCE, offsets_retention(kafka)).await {
         Ok(Ok(Some(retention))) if retention < MIN_OFFSETS_RETENTION => warn!(
             "the brokers forget after {} how far sources were read while no matcher runs (offsets.retention.minutes); \
-             what was delivered is then delivered again: set it to 43200 (30 days) or more",
+             each then begins as at its first start, which repeats or skips events: set it to 43200 (30 days) or more",
             humantime::format_duration(retention)
         ),
         Ok(Ok(_)) => {}

@@ -210,10 +210,17 @@ fn a_registrys_password_is_read_from_its_file_and_needs_a_url() {
     let config = setting.load().unwrap();
     assert_eq!(config.schema_registry.registry().unwrap().password.as_deref(), Some("hunter2"));
     assert!(!format!("{config:?}").contains("hunter2"));
-    let setting = Setting::with_file(&section);
-    let loaded = load(Some(&setting.path()), &setting.environment).unwrap();
-    let error = loaded.schema_registry().unwrap_err().to_string();
-    assert!(error.contains("p.toml:1: schema_registry.url is missing"), "{error}");
+    let url = "url = \"https://registry:8081\"\n";
+    for (file, missing) in [
+        (section.clone(), "url"),
+        ("[schema_registry]\nschema_files = [\"a.avsc\"]\nsubjects = [\"s\"]\n".to_owned(), "url"),
+        (format!("{section}{url}"), "username"),
+    ] {
+        let setting = Setting::with_file(&file);
+        let loaded = load(Some(&setting.path()), &setting.environment).unwrap();
+        let error = loaded.schema_registry().unwrap_err().to_string();
+        assert!(error.contains(&format!("p.toml:1: schema_registry.{missing} is missing")), "{error}");
+    }
 }
 
 #[test]

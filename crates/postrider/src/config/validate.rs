@@ -84,12 +84,15 @@ impl Loaded {
     /// What turns Avro into JSON, if it is configured. Reads the files with schemas.
     pub fn schema_registry(&self) -> Result<Option<SchemaRegistry>, ConfigError> {
         let section = &self.config.schema_registry;
-        let Some(config) = section.registry() else {
-            let is_needed = section.username.is_some() || section.password.is_some() || !section.subjects.is_empty();
-            let problem = "is missing: set it, or leave the rest of the section out";
-            let missing = invalid(&self.origins, &["schema_registry", "url"], problem);
-            return if is_needed { Err(missing) } else { Ok(None) };
-        };
+        let missing = |key: &str, problem: &str| Err(invalid(&self.origins, &["schema_registry", key], problem));
+        let needs_url = section.username.is_some() || section.password.is_some() || section.ca_file.is_some();
+        if section.url.is_none() && (needs_url || !section.subjects.is_empty()) {
+            return missing("url", "is missing: set it, or leave out what is of no use without it");
+        }
+        if section.password.is_some() && section.username.is_none() {
+            return missing("username", "is missing: set the user whose password this is");
+        }
+        let Some(config) = section.registry() else { return Ok(None) };
         let registry = SchemaRegistry::new(&config);
         registry
             .map(Some)

@@ -1,11 +1,11 @@
 //! `postrider sources check`: reads a few records of each source and says what they are.
 
 use anyhow::anyhow;
-use postrider_kafka::KafkaConfig;
+use postrider_kafka::{KafkaConfig, Topics};
 use postrider_pipeline::matcher::{Inspector, SourceConfig};
 
 use super::{
-    read,
+    catalogue, read,
     show::{Finding, show, summary},
 };
 use crate::{
@@ -23,9 +23,14 @@ pub async fn run(command: &Sources, loaded: &Loaded) -> Result<(), Failure> {
     let schemas = roles::schemas(loaded)?;
     let sources = chosen(roles::sources(&loaded.config), arguments)?;
     connections::reach_kafka(&kafka).await?;
+    let topics = Topics::new(&loaded.config.kafka.topic_prefix);
+    let directory = catalogue::read(&kafka, &topics).await.unwrap_or_else(|reason| {
+        eprintln!("The schemas of event types are not looked at: {reason}");
+        None
+    });
     let mut not_understood = 0;
     for source in sources {
-        let inspector = Inspector::new(source.clone(), schemas.clone());
+        let inspector = Inspector::new(source.clone(), schemas.clone(), directory.clone());
         not_understood += check(&kafka, &source, &inspector, arguments).await;
     }
     match not_understood {

@@ -1,5 +1,6 @@
 //! `postrider sources`: how the records of sources would be understood.
 
+mod catalogue;
 mod check;
 mod read;
 mod show;

@@ -53,6 +53,10 @@ pub async fn sample(kafka: &KafkaConfig, source: &SourceConfig, count: usize) ->
     };
     let mut looking = JoinSet::new();
     for (topic, partitions) in topics {
+        // Each takes a client.
+        if looking.len() == MAX_PARTITIONS {
+            break;
+        }
         let reader = PartitionReader::start_committed(kafka, &topic, FetchSize::Small)?;
         for partition in 0..partitions {
             if looking.len() < MAX_PARTITIONS {

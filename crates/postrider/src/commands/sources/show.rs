@@ -54,6 +54,7 @@ fn event_json(event: &Understood) -> Value {
         "content_type": event.content_type,
         "data_bytes": event.data_bytes,
         "previous_bytes": event.previous_bytes,
+        "violation": event.violation,
     })
 }
 
@@ -124,6 +125,12 @@ pub fn summary(sample: &Sample, findings: &[Finding]) -> String {
                 lines.push(format!("  {} would be rejected: {reason}: {}", finding.place, one_line(message)));
             }
             Inspected::Waits(why) => lines.push(format!("  {} would wait: {}", finding.place, one_line(why))),
+            Inspected::Event(Understood { violation: Some(violation), .. }) => {
+                let (place, violation) = (&finding.place, one_line(violation));
+                lines.push(format!(
+                    "  {place} would be delivered although it does not fit its type's schema: {violation}"
+                ));
+            }
             Inspected::Event(_) | Inspected::Empty => {}
         }
     }
@@ -144,7 +151,8 @@ pub fn summary(sample: &Sample, findings: &[Finding]) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|character| !character.is_control()).take(500).collect()
 }
 
 #[cfg(test)]
@@ -168,6 +176,7 @@ mod tests {
             content_type: "application/json".to_owned(),
             data_bytes: 17,
             previous_bytes: Some(3),
+            violation: Some("/total: it is\nno number".to_owned()),
         };
         let rejected = Inspected::Rejected { reason: "tenant", message: "names\nno tenant".to_owned() };
         vec![
@@ -188,6 +197,8 @@ mod tests {
         let summary = summary(&Sample { topics: 1, looked_at: 2, partitions: 3, ..Sample::default() }, &findings());
         assert!(summary.contains("orders/0/3 would be rejected: tenant: names no tenant"), "{summary}");
         assert!(summary.contains("orders/0/4 would wait: down"), "{summary}");
+        assert!(summary.contains("orders/0/1 would be delivered although"), "{summary}");
+        assert!(summary.contains("schema: /total: it is no number"), "{summary}");
         assert!(summary.contains("in 1 topic and 2 partitions (of 3): 1 understood, 1 empty, 1 rejected"), "{summary}");
     }
 

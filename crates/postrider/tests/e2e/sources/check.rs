@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
         a_check_shows_each_kind_of_record_and_its_reason,
         a_check_reads_the_oldest_and_the_newest_and_commits_nothing,
         a_check_of_what_is_not_there_says_so,
+        a_check_holds_events_against_the_schemas_of_their_types,
     ]
 }
 
@@ -66,7 +67,7 @@ async fn a_check_shows_each_kind_of_record_and_its_reason(context: Context) {
         "source": "shop", "topic": topic, "partition": event["partition"], "offset": 0, "result": "event",
         "type": "order.created", "id": "o-1", "tenant": TENANT, "time": "2023-11-14T22:13:20.000Z",
         "subject": "customer 7", "ordering_key": "customer 7", "content_type": "application/json", "data_bytes": 9,
-        "previous_bytes": null,
+        "previous_bytes": null, "violation": null,
     });
     assert_eq!(*event, expected);
     assert_eq!(found.iter().filter(|line| line["result"] == json!("empty")).count(), 1);
@@ -131,4 +132,31 @@ async fn a_check_of_what_is_not_there_says_so(context: Context) {
     let unreachable = postrider(&["sources", "check"], Some(&config), &nobody).await;
     assert_eq!(unreachable.code, 1);
     assert!(unreachable.one_line().contains("can't reach Kafka at '127.0.0.1:1'"), "{unreachable:?}");
+}
+
+async fn a_check_holds_events_against_the_schemas_of_their_types(context: Context) {
+    let deployment = Deployment::start(&context, "check-schemas").await;
+    let (tenant, operator, topic) = (deployment.tenant().await, deployment.operator(), deployment.topics.events());
+    let schema = json!({"type": "object", "required": ["total"]});
+    for mode in ["reject", "report"] {
+        let event_type = json!({"name": format!("order.{mode}"), "schema": schema, "validation": mode});
+        let (status, body) = operator.post("/v1/event-types", &event_type).await.unwrap();
+        assert_eq!(status, 201, "{body}");
+    }
+    deployment.synced().await;
+    for (id, name) in [("o-1", "order.reject"), ("o-2", "order.report"), ("o-3", "order.other")] {
+        let value = json!({"id": id, "type": name, "tenant": tenant.id, "data": {}});
+        deployment.write(&record(&topic, "k", value.to_string(), &[])).await;
+    }
+    let config = deployment.settings.to_text();
+    let checked = postrider(&["sources", "check", "--json"], Some(&config), &[]).await;
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let found = lines(&checked.stdout);
+    let [rejected, reported, other] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((&rejected["result"], &rejected["reason"]), (&json!("rejected"), &json!("schema")), "{rejected}");
+    for said in [&rejected["message"], &reported["violation"]] {
+        assert!(said.as_str().unwrap().contains("total"), "{found:#?}");
+    }
+    assert_eq!((&reported["id"], &reported["result"]), (&json!("o-2"), &json!("event")));
+    assert_eq!((&other["id"], &other["violation"]), (&json!("o-3"), &Value::Null));
 }

@@ -10,6 +10,7 @@ pub fn tests() -> Vec<Test> {
     tests![
         what_appears_later_is_read_from_its_beginning_and_what_existed_from_where_the_source_starts,
         a_pattern_picks_up_new_topics_and_never_our_own,
+        a_start_warns_that_the_brokers_forget_offsets_sooner_than_in_30_days,
     ]
 }
 
@@ -103,4 +104,10 @@ async fn a_pattern_picks_up_new_topics_and_never_our_own(context: Context) {
     assert_eq!(lag, Some(0.0), "of both sources");
     let records = deployment.metric("postrider_source_records_total").await;
     assert_eq!(records, Some(7.0), "of both sources");
+}
+
+async fn a_start_warns_that_the_brokers_forget_offsets_sooner_than_in_30_days(context: Context) {
+    // The brokers of the tests have Kafka's default.
+    let mut deployment = Deployment::start(&context, "forgetful").await;
+    deployment.service().says("the brokers forget after 7days").await;
 }
