@@ -132,6 +132,12 @@ scopes! {
     EventTypesWrite = "event-types:write",
     /// See deliveries and their attempts.
     DeliveriesRead = "deliveries:read",
+    /// See security events, and from which addresses keys work.
+    SecurityRead = "security:read",
+    /// Say from which addresses keys work.
+    SecurityWrite = "security:write",
+    /// See the audit log.
+    AuditRead = "audit:read",
 }
 
 impl Scope {

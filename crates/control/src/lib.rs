@@ -12,3 +12,4 @@ pub mod projector;
 pub mod relay;
 pub mod replays;
 pub mod secret_text;
+pub mod security;

@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod projector_offsets;
 pub mod relay_state;
 pub mod secrets;
+pub mod security_events;
 pub mod subscriptions;
 pub mod templates;
 pub mod tenants;

@@ -55,6 +55,13 @@ impl Authenticated {
         self.require(scope)
     }
 
+    /// The tenant whose things the key may see, if it may do what `scope` covers; none: an operator's that names no
+    /// tenant, which sees everybody's.
+    pub fn visible(&self, scope: Scope) -> Result<Option<&TenantId>, Problem> {
+        self.require(scope)?;
+        Ok(self.0.tenant.as_ref())
+    }
+
     fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.0.may(scope) {
             Ok(())

@@ -4,7 +4,8 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
     access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, event_types::EventTypes,
-    events::Events, health::Health, subscriptions::Subscriptions, templates::Templates, tenants::Tenants,
+    events::Events, health::Health, security_events::SecurityEvents, subscriptions::Subscriptions,
+    templates::Templates, tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -29,6 +30,8 @@ pub(crate) enum Tag {
     Events,
     /// What became of events, endpoint by endpoint, with every attempt.
     Deliveries,
+    /// Who changed what, what was refused, and from where keys work.
+    Security,
     /// For orchestrators and Prometheus.
     Health,
 }
@@ -43,7 +46,7 @@ Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
 pub(crate) type Resources =
-    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, Health);
+    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -58,7 +61,7 @@ pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApi
 
 /// Every operation's implementation.
 pub(crate) const RESOURCES: Resources =
-    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, Health);
+    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
 
 /// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
 pub fn openapi_document() -> String {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use postrider_domain::{Timestamp, retry::RetryPolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -28,6 +28,13 @@ impl<'de> Deserialize<'de> for Time {
         Timestamp::parse_rfc3339(&text)
             .map(Self)
             .ok_or_else(|| D::Error::custom("not a time: expected RFC 3339, as 2026-01-31T12:00:00Z"))
+    }
+}
+
+impl ParseFromParameter for Time {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        let time = Timestamp::parse_rfc3339(value).map(Self);
+        time.ok_or_else(|| ParseError::custom("not a time: expected RFC 3339, as 2026-01-31T12:00:00Z"))
     }
 }
 

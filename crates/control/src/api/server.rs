@@ -13,6 +13,7 @@ use postrider_domain::Timestamp;
 use postrider_kafka::Shutdown;
 use rand::Rng;
 use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::{
@@ -72,14 +73,21 @@ impl Api {
 
     /// Serves until shutdown: soft lets requests end, hard does not.
     pub async fn run(self, state: ApiState, shutdown: Shutdown) -> Result<(), ApiError> {
+        let (security, pool) = (state.security.clone(), state.pool.clone());
         let app = app(self.config, state);
         let served = Server::new_with_acceptor(TcpAcceptor::from_tokio(self.listener)?).run_with_graceful_shutdown(
             app,
             shutdown.soft.clone().cancelled_owned(),
             Some(DRAIN_TIMEOUT),
         );
+        // What is noted of the last requests is written too.
+        let over = CancellationToken::new();
+        let serving = async {
+            let _over = over.clone().drop_guard();
+            served.await
+        };
         tokio::select! {
-            served = served => Ok(served?),
+            (served, ()) = async { tokio::join!(serving, security.keep(&pool, over.clone())) } => Ok(served?),
             () = shutdown.hard.cancelled() => Ok(()),
         }
     }

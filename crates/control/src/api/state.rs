@@ -12,6 +12,8 @@ use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing}
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::PgPool;
 
+use crate::security::SecurityLog;
+
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -56,6 +58,8 @@ pub struct ApiState {
     pub publisher: Arc<dyn Publisher>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
     pub broker_clock: BrokerClock,
+    /// Where it notes what it refused.
+    pub security: SecurityLog,
     /// What `/readyz` tells.
     pub readiness: Readiness,
     /// What `/metrics` tells: Prometheus text.

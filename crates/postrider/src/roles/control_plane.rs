@@ -12,6 +12,7 @@ use postrider_control::{
     api::{Api, ApiConfig, ApiState, HostResolver, KafkaPublisher},
     projector::Projector,
     relay::{Relay, RelayConfig},
+    security::SecurityLog,
 };
 use postrider_pipeline::egress::{EndpointTls, ResolveError, VettedResolver};
 use tracing::info;
@@ -41,6 +42,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         check_certificates,
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         broker_clock: kafka.producer.clock().clone(),
+        security: SecurityLog::default(),
         readiness: parts.readiness.clone(),
         metrics: Arc::new(move || metrics.render()),
     };

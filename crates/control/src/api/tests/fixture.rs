@@ -24,6 +24,7 @@ use crate::{
     api::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher, server::app},
     clock,
     manage::api_keys::create_operator_key,
+    security::SecurityLog,
 };
 
 static SERVER: OnceCell<LocalPostgres> = OnceCell::const_new();
@@ -80,6 +81,7 @@ pub struct Fixture {
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
+    pub security: SecurityLog,
     pub operator_key: String,
 }
 
@@ -128,6 +130,7 @@ impl Fixture {
         drop(conn);
 
         let publisher = Arc::new(FakePublisher::default());
+        let security = SecurityLog::default();
         let readiness = Readiness::new();
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
@@ -141,13 +144,23 @@ impl Fixture {
             publisher: publisher.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
+            security: security.clone(),
             readiness: readiness.clone(),
             metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
         };
         let config =
             ApiConfig { publish_timeout: Duration::from_millis(200), max_body_bytes: 2 << 20, ..ApiConfig::default() };
         let app = app(config, state).map_to_response().boxed();
-        Self { app, pool, publisher, key_ring, broker_clock, readiness, operator_key: operator_key.to_string() }
+        Self {
+            app,
+            pool,
+            publisher,
+            key_ring,
+            broker_clock,
+            readiness,
+            security,
+            operator_key: operator_key.to_string(),
+        }
     }
 
     /// Sends any request.
