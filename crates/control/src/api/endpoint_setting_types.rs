@@ -27,7 +27,7 @@ pub(super) struct RateLimitJson(pub RateLimit);
 pub(super) struct OrderingJson(pub Ordering);
 
 /// What the body is, as the domain reads and writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct BodyJson(pub BodyStyle);
 

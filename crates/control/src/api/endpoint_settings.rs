@@ -11,6 +11,7 @@ use postrider_domain::{
 
 use super::{
     body::escaped,
+    endpoint_patch::or_default,
     endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
     problem::Problem,
     schema::{SecretJson, Time},
@@ -31,23 +32,25 @@ const MAX_PEM_BYTES: usize = 64 << 10;
 pub(super) struct SettingsInput {
     pub rate_limit: MaybeUndefined<RateLimitJson>,
     pub ordering: MaybeUndefined<OrderingJson>,
-    pub signing: Option<SigningJson>,
-    pub body: Option<BodyJson>,
-    pub headers: BTreeMap<String, Option<SecretJson>>,
+    pub signing: MaybeUndefined<SigningJson>,
+    pub body: MaybeUndefined<BodyJson>,
+    pub headers: MaybeUndefined<BTreeMap<String, Option<SecretJson>>>,
     pub client_certificate: MaybeUndefined<ClientCertificate>,
     pub ca: MaybeUndefined<String>,
-    pub maintenance: Option<Vec<MaintenanceJson>>,
+    pub maintenance: MaybeUndefined<Vec<MaintenanceJson>>,
 }
 
 impl SettingsInput {
     /// Checks every value.
     pub(super) fn check(self, certificates: CertificateCheck) -> Result<SettingsPatch, Problem> {
+        let removes_other_headers = self.headers.is_null();
         Ok(SettingsPatch {
             rate_limit: named(self.rate_limit).map(|limit| limit.map(|limit| limit.0)),
             ordering: named(self.ordering).map(|ordering| ordering.map(|ordering| ordering.0)),
-            signing: self.signing.map(signing).transpose()?,
-            body: self.body.map(|body| body.0),
-            headers: headers(self.headers)?,
+            signing: or_default(self.signing, SigningJson::Standard).map(signing).transpose()?,
+            body: or_default(self.body, BodyJson::default()).map(|body| body.0),
+            headers: headers(or_default(self.headers, BTreeMap::new()).unwrap_or_default())?,
+            removes_other_headers,
             client_identity: match named(self.client_certificate) {
                 Some(Some(certificate)) => Some(Some(client_identity(&certificate, certificates)?)),
                 other => other.map(|_| None),
@@ -56,7 +59,7 @@ impl SettingsInput {
                 Some(Some(pem)) => Some(Some(authorities(pem, certificates)?)),
                 other => other,
             },
-            maintenance: self.maintenance.map(|windows| maintenance(&windows)).transpose()?,
+            maintenance: or_default(self.maintenance, Vec::new()).map(|windows| maintenance(&windows)).transpose()?,
         })
     }
 }

@@ -3,20 +3,22 @@
 use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Path, Query},
+    param::{Header, Path, Query},
 };
 use postrider_domain::EndpointId;
-use postrider_postgres::endpoints;
+use postrider_postgres::endpoints::{self, EndpointRow};
 
 use super::{
     access::Authenticated,
     body::Body,
-    endpoint_types::{CreatedEndpoint, Endpoint, EndpointInput, EndpointPatchInput},
+    endpoint_input::{EndpointInput, EndpointReplacement},
+    endpoint_patch::EndpointPatchInput,
+    endpoint_types::{CreatedEndpoint, Endpoint},
+    etag::{self, CreatedVersion, Versioned},
     openapi::Tag,
     pagination::{Page, PageRequest},
-    problem::{Problem, ReadProblem, WriteProblem},
-    respond::{Created, Done, Found},
-    resume::ResumeInput,
+    problem::{ActionProblem, ChangeProblem, Problem, ReadProblem, WriteProblem},
+    respond::{Done, Found},
     state::ApiState,
     validate,
 };
@@ -49,7 +51,7 @@ impl Endpoints {
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         body: Body<EndpointInput>,
-    ) -> Result<Created<CreatedEndpoint>, WriteProblem> {
+    ) -> Result<CreatedVersion<CreatedEndpoint>, WriteProblem> {
         let tenant = auth.tenant(Scope::EndpointsWrite)?;
         let new = body.0.check(state).await?;
         let actor = auth.0.actor();
@@ -57,7 +59,8 @@ impl Endpoints {
         let created = manage::endpoints::create(edit, tenant, new, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, tenant.as_str()))?;
-        Ok(Created(CreatedEndpoint::of(created, &state.key_ring)?))
+        let version = created.endpoint.version;
+        Ok(CreatedVersion { body: CreatedEndpoint::of(created, &state.key_ring)?, version })
     }
 
     /// List endpoints
@@ -90,17 +93,18 @@ impl Endpoints {
         auth: Authenticated,
         /// The endpoint's id.
         id: Path<String>,
-    ) -> Result<Found<Endpoint>, ReadProblem> {
+    ) -> Result<Versioned<Endpoint>, ReadProblem> {
         let tenant = auth.tenant(Scope::EndpointsRead)?;
         let mut conn = state.pool.acquire().await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
-        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+        Ok(versioned(row, state)?)
     }
 
     /// Change an endpoint
     ///
-    /// Scope `endpoints:write`. Only what is given changes; deliveries see it within about a second, also those
+    /// Scope `endpoints:write`. JSON Merge Patch (RFC 7396), as `application/json` or `application/merge-patch+json`:
+    /// only what is given changes, and null brings back a default. Deliveries see it within about a second, also those
     /// that were matched before.
     #[oai(path = "/endpoints/:id", method = "patch", operation_id = "updateEndpoint")]
     async fn update(
@@ -109,60 +113,49 @@ impl Endpoints {
         auth: Authenticated,
         /// The endpoint's id.
         id: Path<String>,
+        /// Makes the change only if this is still the `ETag` of what is to be changed.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
         body: Body<EndpointPatchInput>,
-    ) -> Result<Found<Endpoint>, WriteProblem> {
+    ) -> Result<Versioned<Endpoint>, ChangeProblem> {
         let tenant = auth.tenant(Scope::EndpointsWrite)?;
         let endpoint = parse_id(&id)?;
+        let precondition = etag::if_match(if_match.as_deref())?;
         let patch = body.0.check(state).await?;
         let actor = auth.0.actor();
-        let edit = Edit::new(state, &actor, clock::now());
+        let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+        Ok(versioned(row, state)?)
     }
 
-    /// Pause an endpoint
+    /// Replace an endpoint
     ///
-    /// Scope `endpoints:write`. What comes for it is held until it is resumed; what is being sent when this is seen,
-    /// within about a second, is sent.
-    #[oai(path = "/endpoints/:id/pause", method = "post", operation_id = "pauseEndpoint")]
-    async fn pause(
+    /// Scope `endpoints:write`. What is not given goes back to its default; its subscriptions and secrets stay, and so
+    /// does whether it is paused. Deliveries see it within about a second, also those that were matched before.
+    #[oai(path = "/endpoints/:id", method = "put", operation_id = "replaceEndpoint")]
+    async fn replace(
         &self,
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         /// The endpoint's id.
         id: Path<String>,
-    ) -> Result<Found<Endpoint>, ReadProblem> {
-        let tenant = auth.tenant(Scope::EndpointsWrite)?;
-        let actor = auth.0.actor();
-        let row = manage::endpoints::pause(Edit::new(state, &actor, clock::now()), tenant, &parse_id(&id)?)
-            .await
-            .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(Found(Endpoint::of(row, &state.key_ring)?))
-    }
-
-    /// Resume an endpoint
-    ///
-    /// Scope `endpoints:write`. What was held is sent beside what comes, or skipped. It also ends what made
-    /// Postrider stop sending: an answer 410, or days of nothing but failures.
-    #[oai(path = "/endpoints/:id/resume", method = "post", operation_id = "resumeEndpoint")]
-    async fn resume(
-        &self,
-        Data(state): Data<&ApiState>,
-        auth: Authenticated,
-        /// The endpoint's id.
-        id: Path<String>,
-        body: Body<ResumeInput>,
-    ) -> Result<Found<Endpoint>, WriteProblem> {
+        /// Makes the change only if this is still the `ETag` of what is to be changed.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: Body<EndpointReplacement>,
+    ) -> Result<Versioned<Endpoint>, ChangeProblem> {
         let tenant = auth.tenant(Scope::EndpointsWrite)?;
         let endpoint = parse_id(&id)?;
-        let held = body.0.check(state.broker_clock.now())?;
+        let precondition = etag::if_match(if_match.as_deref())?;
+        let patch = body.0.check(state).await?;
         let actor = auth.0.actor();
-        let row = manage::endpoints::resume(Edit::new(state, &actor, clock::now()), tenant, &endpoint, held)
+        let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
+        let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+        Ok(versioned(row, state)?)
     }
 
     /// Delete an endpoint
@@ -175,16 +168,27 @@ impl Endpoints {
         auth: Authenticated,
         /// The endpoint's id.
         id: Path<String>,
-    ) -> Result<Done, ReadProblem> {
+        /// Makes the change only if this is still the `ETag` of what is to be changed.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Done, ActionProblem> {
         let tenant = auth.tenant(Scope::EndpointsWrite)?;
+        let precondition = etag::if_match(if_match.as_deref())?;
         let actor = auth.0.actor();
-        manage::endpoints::delete(Edit::new(state, &actor, clock::now()), tenant, &parse_id(&id)?)
+        let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
+        manage::endpoints::delete(edit, tenant, &parse_id(&id)?)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
         Ok(Done)
     }
 }
 
-fn parse_id(text: &str) -> Result<EndpointId, Problem> {
+/// The answer for a row.
+pub(super) fn versioned(row: EndpointRow, state: &ApiState) -> Result<Versioned<Endpoint>, Problem> {
+    let version = row.version;
+    Ok(Versioned { body: Endpoint::of(row, &state.key_ring)?, version })
+}
+
+pub(super) fn parse_id(text: &str) -> Result<EndpointId, Problem> {
     text.parse().map_err(|_| Problem::not_found("endpoint", text))
 }

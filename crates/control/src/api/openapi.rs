@@ -3,9 +3,17 @@
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
-    access::TENANT_HEADER, api_keys::ApiKeys, deliveries::Deliveries, endpoints::Endpoints, event_types::EventTypes,
-    events::Events, health::Health, security_events::SecurityEvents, subscriptions::Subscriptions,
-    templates::Templates, tenants::Tenants,
+    access::TENANT_HEADER,
+    api_keys::ApiKeys,
+    deliveries::Deliveries,
+    endpoint_parts::{ENDPOINT_PARTS, EndpointParts},
+    event_types::EventTypes,
+    events::Events,
+    health::Health,
+    security_events::SecurityEvents,
+    subscriptions::Subscriptions,
+    templates::Templates,
+    tenants::Tenants,
 };
 
 /// The groups of operations.
@@ -46,7 +54,7 @@ Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
 pub(crate) type Resources =
-    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
+    (Tenants, ApiKeys, EndpointParts, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -60,8 +68,18 @@ pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApi
 }
 
 /// Every operation's implementation.
-pub(crate) const RESOURCES: Resources =
-    (Tenants, ApiKeys, Endpoints, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
+pub(crate) const RESOURCES: Resources = (
+    Tenants,
+    ApiKeys,
+    ENDPOINT_PARTS,
+    Subscriptions,
+    Templates,
+    EventTypes,
+    Events,
+    Deliveries,
+    SecurityEvents,
+    Health,
+);
 
 /// The OpenAPI document, as `openapi/postrider.json` has it: it depends on nothing but the code.
 pub fn openapi_document() -> String {

@@ -32,6 +32,10 @@ pub enum ProblemKind {
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
+    /// It can't be done to the thing as it is.
+    Conflict,
+    /// `If-Match` names another version than the present one.
+    PreconditionFailed,
     /// The body is over the limit.
     PayloadTooLarge,
     /// The body is not JSON by its content type.
@@ -54,6 +58,10 @@ impl ProblemKind {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+            }
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Not possible as things are"),
+            Self::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "precondition-failed", "It was changed meanwhile")
             }
             Self::PayloadTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "The request's body is too large")
@@ -290,6 +298,35 @@ documented_problems!(
     Validation => "A value can't be accepted; `field` names it.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database, or for a publish Kafka, can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation with a body, on a version that `If-Match` may name, may answer instead.
+    ChangeProblem:
+    BadRequest => "The body is not JSON, or a parameter or `If-Match` can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    Conflict => "It can't be done as things are; `detail` says what to do first.",
+    PreconditionFailed => "It is at another version than `If-Match` names: read it again.",
+    PayloadTooLarge => "The body is over the limit.",
+    UnsupportedMediaType => "The body is not `application/json` or `application/merge-patch+json`.",
+    Validation => "A value can't be accepted; `field` names it.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation without a body, on a version that `If-Match` may name, may answer instead.
+    ActionProblem:
+    BadRequest => "A parameter or `If-Match` can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    Conflict => "It can't be done as things are; `detail` says what to do first.",
+    PreconditionFailed => "It is at another version than `If-Match` names: read it again.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database can't be reached for now.",
 );
 
 fn documented(kind: ProblemKind, description: &'static str) -> MetaResponse {

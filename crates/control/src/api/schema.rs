@@ -39,7 +39,7 @@ impl ParseFromParameter for Time {
 }
 
 /// A retry policy, as the domain reads and writes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RetryJson(pub RetryPolicy);
 

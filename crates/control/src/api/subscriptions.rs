@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
-    param::{Path, Query},
+    param::{Header, Path, Query},
     types::{Example, MaybeUndefined},
 };
 use postrider_domain::{EndpointId, SubscriptionId, Timestamp};
@@ -14,10 +14,11 @@ use serde_json::json;
 use super::{
     access::Authenticated,
     body::Body,
+    etag::{self, CreatedVersion, Versioned},
     openapi::Tag,
     pagination::{Page, PageRequest},
-    problem::{Problem, ProblemKind, ReadProblem, WriteProblem},
-    respond::{Created, Done, Found},
+    problem::{ActionProblem, ChangeProblem, Problem, ProblemKind, ReadProblem, WriteProblem},
+    respond::{Done, Found},
     schema::{FilterJson, MappingJson, Time, example_mapping},
     state::ApiState,
     validate,
@@ -136,6 +137,18 @@ impl From<SubscriptionRow> for Subscription {
     }
 }
 
+impl From<SubscriptionRow> for Versioned<Subscription> {
+    fn from(row: SubscriptionRow) -> Self {
+        Self { version: row.version, body: row.into() }
+    }
+}
+
+impl From<SubscriptionRow> for CreatedVersion<Subscription> {
+    fn from(row: SubscriptionRow) -> Self {
+        Self { version: row.version, body: row.into() }
+    }
+}
+
 #[OpenApi(
     prefix_path = "/v1",
     tag = "Tag::Subscriptions",
@@ -155,7 +168,7 @@ impl Subscriptions {
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         body: Body<SubscriptionInput>,
-    ) -> Result<Created<Subscription>, WriteProblem> {
+    ) -> Result<CreatedVersion<Subscription>, WriteProblem> {
         let tenant = auth.tenant(Scope::SubscriptionsWrite)?;
         let input = body.0;
         let missing = || Problem::not_found("endpoint", &input.endpoint_id).at("/endpoint_id");
@@ -170,7 +183,7 @@ impl Subscriptions {
         let row = manage::subscriptions::create(edit, tenant, &endpoint, new, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &input.endpoint_id).at("/endpoint_id"))?;
-        Ok(Created(row.into()))
+        Ok(row.into())
     }
 
     /// List subscriptions
@@ -212,16 +225,17 @@ impl Subscriptions {
         auth: Authenticated,
         /// The subscription's id.
         id: Path<String>,
-    ) -> Result<Found<Subscription>, ReadProblem> {
+    ) -> Result<Versioned<Subscription>, ReadProblem> {
         let tenant = auth.tenant(Scope::SubscriptionsRead)?;
         let mut conn = state.pool.acquire().await?;
         let row = subscriptions::get(&mut conn, tenant, &parse_id(&id)?).await?;
-        Ok(Found(row.ok_or_else(|| Problem::not_found("subscription", &id))?.into()))
+        Ok(row.ok_or_else(|| Problem::not_found("subscription", &id))?.into())
     }
 
     /// Change a subscription
     ///
-    /// Scope `subscriptions:write`. Only what is given changes.
+    /// Scope `subscriptions:write`. JSON Merge Patch (RFC 7396), as `application/json` or
+    /// `application/merge-patch+json`: only what is given changes.
     #[oai(path = "/subscriptions/:id", method = "patch", operation_id = "updateSubscription")]
     async fn update(
         &self,
@@ -229,8 +243,11 @@ impl Subscriptions {
         auth: Authenticated,
         /// The subscription's id.
         id: Path<String>,
+        /// Makes the change only if this is still the `ETag` of what is to be changed.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
         body: Body<SubscriptionPatchInput>,
-    ) -> Result<Found<Subscription>, WriteProblem> {
+    ) -> Result<Versioned<Subscription>, ChangeProblem> {
         let tenant = auth.tenant(Scope::SubscriptionsWrite)?;
         let subscription = parse_id(&id)?;
         let event_types = body.0.event_types.as_deref();
@@ -247,11 +264,13 @@ impl Subscriptions {
                 MaybeUndefined::Value(mapping) => Some(Some(validate::mapping("/mapping", mapping)?)),
             },
         };
+        let precondition = etag::if_match(if_match.as_deref())?;
         let actor = auth.0.actor();
-        let row = manage::subscriptions::update(Edit::new(state, &actor, clock::now()), tenant, &subscription, patch)
+        let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
+        let row = manage::subscriptions::update(edit, tenant, &subscription, patch)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(Found(row.into()))
+        Ok(row.into())
     }
 
     /// Delete a subscription
@@ -264,10 +283,15 @@ impl Subscriptions {
         auth: Authenticated,
         /// The subscription's id.
         id: Path<String>,
-    ) -> Result<Done, ReadProblem> {
+        /// Makes the change only if this is still the `ETag` of what is to be changed.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Done, ActionProblem> {
         let tenant = auth.tenant(Scope::SubscriptionsWrite)?;
+        let precondition = etag::if_match(if_match.as_deref())?;
         let actor = auth.0.actor();
-        manage::subscriptions::delete(Edit::new(state, &actor, clock::now()), tenant, &parse_id(&id)?)
+        let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
+        manage::subscriptions::delete(edit, tenant, &parse_id(&id)?)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
         Ok(Done)

@@ -18,6 +18,7 @@ use super::{
     access::Authenticated,
     body::{Body, escaped},
     endpoint_types::CreatedEndpoint,
+    etag::CreatedVersion,
     openapi::Tag,
     pagination::{Page, PageRequest},
     problem::{Problem, ProblemKind, ReadProblem, WriteProblem},
@@ -195,7 +196,7 @@ impl Templates {
         /// The template's id.
         id: Path<String>,
         body: Body<TemplateEndpointInput>,
-    ) -> Result<Created<CreatedEndpoint>, WriteProblem> {
+    ) -> Result<CreatedVersion<CreatedEndpoint>, WriteProblem> {
         let tenant = auth.tenant(Scope::EndpointsWrite)?;
         let template = find(state, tenant, &id).await?;
         let new = new_endpoint(&template, body.0, state).await?;
@@ -204,7 +205,8 @@ impl Templates {
         let created = manage::endpoints::create(edit, tenant, new, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, tenant.as_str()))?;
-        Ok(Created(CreatedEndpoint::of(created, &state.key_ring)?))
+        let version = created.endpoint.version;
+        Ok(CreatedVersion { body: CreatedEndpoint::of(created, &state.key_ring)?, version })
     }
 }
 

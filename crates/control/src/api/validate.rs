@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use postrider_domain::{egress::Target, filter::Filter, mapping::Mapping, pattern::TypePattern};
 
 use super::{
-    problem::Problem,
+    problem::{Problem, ProblemKind},
     schema::{FilterJson, MappingJson},
     state::ApiState,
 };
@@ -19,6 +19,8 @@ pub(crate) const MAX_DESCRIPTION_CHARACTERS: usize = 2_000;
 pub(crate) const MAX_EVENT_TYPES: usize = 100;
 /// The longest deadline of one attempt, milliseconds.
 pub(crate) const MAX_TIMEOUT_MS: u32 = 60_000;
+/// The usual one.
+pub(crate) const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 /// The shortest.
 pub(crate) const MIN_TIMEOUT_MS: u32 = 1_000;
 
@@ -127,6 +129,8 @@ pub(crate) async fn url(field: &str, text: &str, state: &ApiState) -> Result<Tar
 pub(crate) fn not_managed(error: ManageError, id: &str) -> Problem {
     match error {
         ManageError::NotFound(what) => Problem::not_found(what, id),
+        ManageError::Changed { .. } => Problem::new(ProblemKind::PreconditionFailed, error.to_string()).at("If-Match"),
+        ManageError::Conflict(message) => Problem::new(ProblemKind::Conflict, message),
         ManageError::TooManySubscriptions(_) => Problem::field("/endpoint_id", error.to_string()),
         ManageError::Setting { field, message } => Problem::field(field, message),
         ManageError::Value { field, message } => Problem::field(field, message),

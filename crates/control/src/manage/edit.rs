@@ -19,6 +19,27 @@ pub struct Edit<'a> {
     pub actor: &'a Actor,
     /// When.
     pub now: Timestamp,
+    /// Which versions of the entity it is meant for.
+    pub precondition: &'a Precondition,
+}
+
+/// Which versions of an entity a change is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Whichever there is.
+    AnyVersion,
+    /// One of these.
+    OneOf(Vec<i64>),
+}
+
+impl Precondition {
+    /// Refuses a change of an entity whose version is another one. To be asked with the entity's row locked.
+    pub fn check(&self, version: i64) -> Result<(), ManageError> {
+        match self {
+            Self::OneOf(wanted) if !wanted.contains(&version) => Err(ManageError::Changed { version }),
+            Self::AnyVersion | Self::OneOf(_) => Ok(()),
+        }
+    }
 }
 
 /// Why a change was not made.
@@ -27,6 +48,15 @@ pub enum ManageError {
     /// What was to be changed is not there; its kind.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// It is not what the change was made for: somebody else has changed it.
+    #[error("it was changed meanwhile, to version {version}: read it again and repeat the change on what it is now")]
+    Changed {
+        /// What its version is.
+        version: i64,
+    },
+    /// It can't be done to it as it is; says why, and what to do.
+    #[error("{0}")]
+    Conflict(String),
     /// The endpoint has as many subscriptions as it may.
     #[error("an endpoint may have at most {0} subscriptions; delete one, or use several event types in one")]
     TooManySubscriptions(usize),
@@ -62,7 +92,13 @@ pub enum ManageError {
 impl<'a> Edit<'a> {
     /// A change that came over the API.
     pub fn new(state: &'a ApiState, actor: &'a Actor, now: Timestamp) -> Self {
-        Self { pool: &state.pool, key_ring: &state.key_ring, actor, now }
+        Self { pool: &state.pool, key_ring: &state.key_ring, actor, now, precondition: &Precondition::AnyVersion }
+    }
+
+    /// The same change, for some versions only.
+    #[must_use]
+    pub fn only_if(self, precondition: &'a Precondition) -> Self {
+        Self { precondition, ..self }
     }
 
     /// Writes a change down: for the directory (if it has such entities) and for the audit log.

@@ -32,6 +32,8 @@ pub struct SettingsPatch {
     /// Headers by name, each checked: a new value, or none to remove it. What is shown in the place of a value keeps
     /// it, and so does a name that is not here.
     pub headers: BTreeMap<String, Option<SecretText>>,
+    /// Whether headers that are not named are removed.
+    pub removes_other_headers: bool,
     /// A client certificate chain and its private key (PEM), checked; `Some(None)` removes them.
     pub client_identity: Option<Option<SecretText>>,
     /// Certificate authorities (PEM), checked; `Some(None)` removes them.
@@ -55,6 +57,10 @@ impl SettingsPatch {
         settings.maintenance = self.maintenance.unwrap_or(settings.maintenance);
         if let Some(identity) = self.client_identity {
             settings.client_identity = identity.map(|pem| seal(CLIENT_IDENTITY, pem.reveal().as_bytes()));
+        }
+        if self.removes_other_headers {
+            let named = |header: &CustomHeader| self.headers.keys().any(|name| name.eq_ignore_ascii_case(&header.name));
+            settings.headers.retain(named);
         }
         for (name, value) in self.headers {
             change_header(&mut settings.headers, name, value, &mut seal)?;

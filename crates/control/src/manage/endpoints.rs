@@ -195,6 +195,7 @@ async fn change(
 ) -> Result<EndpointRow, ManageError> {
     let mut tx = edit.pool.begin().await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
+    edit.precondition.check(before.version)?;
     let row = change(EndpointRow { version: before.version + 1, updated_at: edit.now, ..before.clone() })?;
     endpoints::update(&mut tx, tenant, &row).await?;
     let secrets = secrets::list_current(&mut tx, tenant, id, edit.now).await?;
@@ -214,6 +215,7 @@ async fn change(
 pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<(), ManageError> {
     let mut tx = edit.pool.begin().await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
+    edit.precondition.check(before.version)?;
     delete_subscriptions(edit, &mut tx, tenant, id).await?;
     endpoints::delete(&mut tx, tenant, id).await?;
     let change = Change {

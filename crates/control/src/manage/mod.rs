@@ -10,4 +10,4 @@ pub mod subscriptions;
 pub mod templates;
 pub mod tenants;
 
-pub use edit::{Edit, ManageError};
+pub use edit::{Edit, ManageError, Precondition};

@@ -89,6 +89,7 @@ pub async fn update(
     let mut tx = edit.pool.begin().await?;
     let before =
         subscriptions::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("subscription"))?;
+    edit.precondition.check(before.version)?;
     let mut row = before.clone();
     row.event_types = patch.event_types.unwrap_or(row.event_types);
     row.filter = patch.filter.unwrap_or(row.filter);
@@ -113,6 +114,7 @@ pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &SubscriptionId) -> R
     let mut tx = edit.pool.begin().await?;
     let before =
         subscriptions::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("subscription"))?;
+    edit.precondition.check(before.version)?;
     subscriptions::delete(&mut tx, tenant, id).await?;
     let change = Change {
         tenant: Some(tenant),

@@ -8,7 +8,7 @@ use postrider_control::{
     auth::Scope,
     clock,
     manage::{
-        Edit,
+        Edit, Precondition,
         api_keys::{self, NewApiKey},
         tenants,
     },
@@ -158,7 +158,8 @@ async fn wait_ready(readiness: &Readiness) -> anyhow::Result<()> {
 /// Makes an operator key, a tenant and a key of it.
 async fn sample(servers: &Servers, key_ring: &KeyRing, api: SocketAddr, topic: String) -> anyhow::Result<Sample> {
     let (actor, mut rng) = (Actor::cli(), clock::rng());
-    let edit = Edit { pool: &servers.pool, key_ring, actor: &actor, now: clock::now() };
+    let precondition = &Precondition::AnyVersion;
+    let edit = Edit { pool: &servers.pool, key_ring, actor: &actor, now: clock::now(), precondition };
     let key =
         |tenant, name: &str| NewApiKey { tenant, name: name.to_owned(), scopes: vec![Scope::All], expires_at: None };
     let (_, operator_key) = api_keys::create(edit, key(None, "dev"), &mut rng).await?;

@@ -90,6 +90,8 @@ pub struct Fixture {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    /// Its `ETag`, if it has one.
+    pub etag: Option<String>,
     pub body: Value,
     pub text: String,
 }
@@ -169,9 +171,10 @@ impl Fixture {
         let status = response.status().as_u16();
         let content_type = response.content_type().unwrap_or_default().to_owned();
         assert!(response.header("x-request-id").is_some(), "every answer has a request id");
+        let etag = response.header("etag").map(ToOwned::to_owned);
         let text = response.into_body().into_string().await.expect("UTF-8");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, content_type, body, text }
+        Answer { status, content_type, etag, body, text }
     }
 
     /// Sends a JSON request with a key; an operator's names `tenant`.
@@ -257,6 +260,20 @@ impl TenantClient<'_> {
 
     pub async fn delete(&self, path: &str) -> Answer {
         self.fixture.call(Method::DELETE, path, &self.key, None, None).await
+    }
+
+    /// Sends a JSON request with `If-Match`.
+    pub async fn call_if(&self, method: Method, path: &str, etag: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path.parse().expect("a path"))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("if-match", etag);
+        let request = match body {
+            Some(body) => request.content_type("application/merge-patch+json").body(body.to_string()),
+            None => request.finish(),
+        };
+        self.fixture.send(request).await
     }
 
     /// Makes an endpoint with one subscription to everything.

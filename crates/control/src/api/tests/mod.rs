@@ -8,6 +8,7 @@ pub(crate) mod fixture;
 mod holding;
 mod input;
 mod publishing;
+mod replacing;
 mod security;
 mod settings;
 mod templates;
