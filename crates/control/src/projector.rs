@@ -25,7 +25,7 @@ use postrider_kafka::{
     Codec, FetchSize, KafkaConfig, Positions, ProduceError, Producer, ReadinessHandle, Shutdown, StageConfig,
     StageConsumer, Topics,
 };
-use postrider_postgres::PgPool;
+use postrider_postgres::Database;
 use tokio::task::{JoinError, JoinSet};
 
 use health::Health;
@@ -71,7 +71,7 @@ pub struct Projector {
 /// What the tasks of all partitions use.
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    pool: Database,
     codec: Codec,
     producer: Producer,
     rejected_topic: String,
@@ -84,7 +84,7 @@ impl Projector {
     pub fn new(
         kafka: KafkaConfig,
         topics: Topics,
-        pool: PgPool,
+        pool: Database,
         codec: Codec,
         producer: Producer,
         readiness: ReadinessHandle,

@@ -18,7 +18,7 @@ mod topic;
 use std::time::Duration;
 
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, Topics};
-use postrider_postgres::PgPool;
+use postrider_postgres::Database;
 
 use session::SessionError;
 
@@ -41,7 +41,7 @@ impl Default for RelayConfig {
 #[derive(Debug)]
 pub struct Relay {
     config: RelayConfig,
-    pool: PgPool,
+    pool: Database,
     kafka: KafkaConfig,
     topics: Topics,
     codec: Codec,
@@ -53,7 +53,7 @@ impl Relay {
     /// one with the lock, one that listens.
     pub fn new(
         config: RelayConfig,
-        pool: PgPool,
+        pool: Database,
         kafka: KafkaConfig,
         topics: Topics,
         codec: Codec,

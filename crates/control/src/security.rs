@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 use postrider_domain::{KeyId, TenantId, Timestamp};
 use postrider_postgres::{
-    Error, PgPool,
+    Database, Error,
     security_events::{self, NewSecurityEvent},
 };
 use tokio_util::sync::CancellationToken;
@@ -125,7 +125,7 @@ impl SecurityLog {
 
     /// Writes what is noted, once a second, until `stop`, and then once more. What can't be written is kept, within
     /// the bound, and tried again.
-    pub async fn keep(&self, pool: &PgPool, stop: CancellationToken) {
+    pub async fn keep(&self, pool: &Database, stop: CancellationToken) {
         loop {
             let stopping = tokio::select! {
                 () = stop.cancelled() => true,
@@ -141,7 +141,7 @@ impl SecurityLog {
     }
 
     /// Writes what is noted now.
-    pub async fn write(&self, pool: &PgPool) -> Result<(), Error> {
+    pub async fn write(&self, pool: &Database) -> Result<(), Error> {
         let waiting = mem::take(&mut *self.0.lock());
         if waiting.is_empty() {
             return Ok(());

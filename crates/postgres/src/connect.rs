@@ -8,8 +8,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::database::SERVICE_ROLE;
+
 /// How long a caller waits for a connection before the database counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -29,23 +31,45 @@ pub enum ConnectError {
         /// What the attempt ended with.
         source: Error,
     },
+    /// The user may not work as the service.
+    #[error(
+        "the Postgres user '{user}' is no member of the role {SERVICE_ROLE}: let the database's owner run \
+         `GRANT {SERVICE_ROLE} TO \"{user}\"`"
+    )]
+    NoMember {
+        /// The user.
+        user: String,
+    },
 }
 
-/// Opens a pool of at most `max_connections`, after one connection was made to see that it can be.
+/// Opens a pool of at most `max_connections` with all rights of the URL's user, after one connection was made to see
+/// that it can be. For migrations; the service uses [`connect_service`](crate::connect_service).
 pub async fn connect(url: &str, max_connections: u32) -> Result<PgPool, ConnectError> {
-    let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?.application_name("postrider");
-    let host = format!("{}:{}", options.get_host(), options.get_port());
-    // One connection first: the pool would try again until its time is up, and then only say that it is.
-    let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await;
-    let reached = match first.unwrap_or(Err(Error::PoolTimedOut)) {
-        Ok(connection) => connection.close().await,
-        Err(error) => Err(error),
-    };
-    reached.map_err(|source| ConnectError::Unreachable { host, source })?;
+    let options = options(url)?;
+    let host = host(&options);
+    reach(&options).await?.close().await.map_err(|source| ConnectError::Unreachable { host, source })?;
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
+}
+
+/// What a URL says.
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    Ok(PgConnectOptions::from_str(url).map_err(ConnectError::Url)?.application_name("postrider"))
+}
+
+/// Connects once: a pool would try again until its time is up, and then only say that it is.
+pub(crate) async fn reach(options: &PgConnectOptions) -> Result<PgConnection, ConnectError> {
+    let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+    reached
+        .unwrap_or(Err(Error::PoolTimedOut))
+        .map_err(|source| ConnectError::Unreachable { host: host(options), source })
+}
+
+/// Host and port, for messages.
+pub(crate) fn host(options: &PgConnectOptions) -> String {
+    format!("{}:{}", options.get_host(), options.get_port())
 }
 
 /// Applies the migrations that the database does not have yet.
@@ -54,14 +78,17 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 }
 
 /// The names of the migrations that the database does not have yet; empty when it is current.
-pub async fn pending_migrations(pool: &PgPool) -> Result<Vec<String>, Error> {
-    let known = sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "known!""#)
-        .fetch_one(pool)
-        .await?;
+pub async fn pending_migrations(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    // One who may not read the table works with a database from before the service had a role of its own.
+    let known = sqlx::query_scalar!(
+        r#"SELECT coalesce(has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT'), false) AS "known!""#
+    )
+    .fetch_one(&mut *conn)
+    .await?;
     // Not a checked query: the migrator makes this table, no migration does.
     let applied: HashSet<i64> = if known {
         sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await?
             .into_iter()
             .collect()

@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod audit;
 mod connect;
+mod database;
 pub mod delivery_log;
 pub mod endpoints;
 pub mod event_types;
@@ -21,6 +22,7 @@ pub mod templates;
 pub mod tenants;
 
 pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};
+pub use database::{Database, SERVICE_ROLE, Wall, connect_service};
 pub use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
 
 /// The error of a stored value that the domain does not take back.

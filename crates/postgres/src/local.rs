@@ -67,6 +67,12 @@ pub enum LocalPostgresError {
         /// Its last lines.
         log: String,
     },
+    /// The service's login could not be made.
+    #[error("cannot make the service's login: {source}")]
+    ServiceLogin {
+        /// What the server said.
+        source: sqlx::Error,
+    },
     /// A statement on the server failed.
     #[error("cannot create the database {name}: {source}")]
     CreateDatabase {
@@ -76,6 +82,20 @@ pub enum LocalPostgresError {
         source: sqlx::Error,
     },
 }
+
+/// The login of the service on servers of our own.
+const SERVICE_LOGIN: &str = "postrider";
+const MAKE_SERVICE_LOGIN: &str = "
+    DO $$
+    BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'postrider_service') THEN
+            CREATE ROLE postrider_service NOLOGIN;
+        END IF;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'postrider') THEN
+            CREATE ROLE postrider LOGIN IN ROLE postrider_service;
+        END IF;
+    END
+    $$";
 
 /// A running local Postgres. Dropping it stops the server; a temporary folder goes with it.
 #[derive(Debug)]
@@ -118,12 +138,18 @@ impl LocalPostgres {
             postgres.init().await?;
         }
         postgres.launch().await?;
+        postgres.make_service_login().await?;
         Ok(postgres)
     }
 
     /// The connection URL of `database` on this server.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// The same for the service: a login that owns nothing and can't pass row-level security.
+    pub fn service_url(&self, database: &str) -> String {
+        format!("postgres://{SERVICE_LOGIN}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The folder that holds the data, the log and the socket.
@@ -144,6 +170,14 @@ impl LocalPostgres {
         connection.execute(sqlx::AssertSqlSafe(format!(r#"CREATE DATABASE "{quoted}""#))).await.map_err(failed)?;
         connection.close().await.map_err(failed)?;
         Ok(self.url(name))
+    }
+
+    /// Makes the service's role before any migration does, and its login.
+    async fn make_service_login(&self) -> Result<(), LocalPostgresError> {
+        let failed = |source| LocalPostgresError::ServiceLogin { source };
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.map_err(failed)?;
+        connection.execute(MAKE_SERVICE_LOGIN).await.map_err(failed)?;
+        connection.close().await.map_err(failed)
     }
 
     /// Stops the server in order: transactions are rolled back, clients cut off, everything written.

@@ -6,9 +6,9 @@
 
 use chrono::{DateTime, Utc};
 use postrider_domain::{DirectoryVersion, EntityId};
-use sqlx::{Error, PgConnection, PgPool, postgres::PgListener};
+use sqlx::{Error, PgConnection, postgres::PgListener};
 
-use crate::outbox;
+use crate::{Database, outbox};
 
 /// The key of the advisory lock that the one working relay of a database holds ("postride" in ASCII).
 const RELAY_LOCK: i64 = 0x706f_7374_7269_6465;
@@ -147,8 +147,8 @@ pub struct OutboxListener(PgListener);
 impl OutboxListener {
     /// Listens on a connection of its own, made anew when it is lost; what is announced while it is down
     /// is not heard, so a listener also has to look by itself now and then.
-    pub async fn start(pool: &PgPool) -> Result<Self, Error> {
-        let mut listener = PgListener::connect_with(pool).await?;
+    pub async fn start(database: &Database) -> Result<Self, Error> {
+        let mut listener = PgListener::connect_with(database.pool()).await?;
         listener.listen(outbox::CHANNEL).await?;
         Ok(Self(listener))
     }

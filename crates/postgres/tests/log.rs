@@ -7,7 +7,7 @@ use postrider_domain::{
     delivery_event::{HeldRange, RangeReason},
 };
 use postrider_postgres::{
-    PgPool, connect,
+    Database, connect, connect_service,
     delivery_log::{
         AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, HeldAt, attempts_of, end_ranges, insert_attempts,
         list, lock_out_deliveries, lock_out_ranges, runs_of, upsert_deliveries,
@@ -18,11 +18,11 @@ use postrider_postgres::{
 };
 
 /// A migrated database on a server of the test's own, which lives as long as the first part.
-async fn database() -> (LocalPostgres, PgPool) {
+async fn database() -> (LocalPostgres, Database) {
     let server = LocalPostgres::start(None).await.expect("Postgres starts");
     let url = server.create_database("log").await.expect("a database is made");
-    let pool = connect(&url, 5).await.expect("Postgres answers");
-    migrate(&pool).await.expect("the migrations apply");
+    migrate(&connect(&url, 1).await.expect("Postgres answers")).await.expect("the migrations apply");
+    let pool = connect_service(&server.service_url("log"), 5).await.expect("the service can connect");
     (server, pool)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use postrider_domain::tier::Tiers;
 use postrider_kafka::{BrokerClock, KafkaConfig, Layout, Producer, Shutdown, TopicSettings, Topics};
-use postrider_postgres::PgPool;
+use postrider_postgres::{Database, SERVICE_ROLE, Wall};
 
 use crate::{
     config::{Config, Loaded},
@@ -87,13 +87,17 @@ pub fn topic_settings(config: &Config) -> TopicSettings {
 }
 
 /// Connects to a database whose schema is up to date.
-pub async fn postgres(loaded: &Loaded, needed_by: &str) -> Result<PgPool, Failure> {
+pub async fn postgres(loaded: &Loaded, needed_by: &str) -> Result<Database, Failure> {
     let url = loaded.postgres_url(needed_by)?;
     let connections = loaded.config.postgres.max_connections.get();
-    let pool = postrider_postgres::connect(url.reveal(), connections).await.context("postgres.url")?;
-    let pending = postrider_postgres::pending_migrations(&pool).await;
-    match pending.context("can't read which migrations the database has")?.as_slice() {
-        [] => Ok(pool),
+    let database = postrider_postgres::connect_service(url.reveal(), connections).await.context("postgres.url")?;
+    match database.pending_migrations() {
+        [] => {
+            if database.wall() == Wall::RoleSet {
+                tracing::info!("the user of postgres.url gives up its rights for those of {SERVICE_ROLE}");
+            }
+            Ok(database)
+        }
         missing => {
             Err(anyhow!("the database lacks the migrations {}: run `postrider migrate`", missing.join(", ")).into())
         }

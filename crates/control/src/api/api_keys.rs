@@ -179,7 +179,7 @@ impl ApiKeys {
     ) -> Result<Found<Page<ApiKey>>, ReadProblem> {
         let tenant = auth.tenant(Scope::ApiKeysRead)?;
         let page = PageRequest::<KeyId>::parse(cursor.0.as_deref(), limit.0)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let rows = api_keys::list(&mut conn, Some(tenant), page.after.as_ref(), page.rows_to_read()).await?;
         Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Ok(row.into()))?))
     }

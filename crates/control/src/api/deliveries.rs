@@ -113,7 +113,7 @@ impl Deliveries {
         };
         let page = PageRequest::<Cursor>::parse(cursor.0.as_deref(), limit.0)?;
         let after = page.after.as_ref().map(|cursor| &cursor.0);
-        let mut transaction = state.pool.begin().await?;
+        let mut transaction = state.pool.tenant(tenant).await?;
         let rows = delivery_log::list(&mut transaction, tenant, &filter, after, page.rows_to_read()).await?;
         transaction.commit().await?;
         Ok(Found(page.page(rows, |row| Cursor(row.key()).to_string(), |row| Ok(row.into()))?))
@@ -134,7 +134,7 @@ impl Deliveries {
         let tenant = auth.tenant(Scope::DeliveriesRead)?;
         let missing = || Problem::not_found("delivery", &message_id);
         let message: MessageId = message_id.parse().map_err(|_| missing())?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let runs = delivery_log::runs_of(&mut conn, tenant, &message).await?;
         let attempts = delivery_log::attempts_of(&mut conn, tenant, &message).await?;
         Ok(Found(Message::assemble(runs, attempts).ok_or_else(missing)?))

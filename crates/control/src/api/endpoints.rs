@@ -78,7 +78,7 @@ impl Endpoints {
     ) -> Result<Found<Page<Endpoint>>, ReadProblem> {
         let tenant = auth.tenant(Scope::EndpointsRead)?;
         let page = PageRequest::<EndpointId>::parse(cursor.0.as_deref(), limit.0)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let rows = endpoints::list(&mut conn, tenant, page.after.as_ref(), page.rows_to_read()).await?;
         Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Endpoint::of(row, &state.key_ring))?))
     }
@@ -95,7 +95,7 @@ impl Endpoints {
         id: Path<String>,
     ) -> Result<Versioned<Endpoint>, ReadProblem> {
         let tenant = auth.tenant(Scope::EndpointsRead)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
         Ok(versioned(row, state)?)

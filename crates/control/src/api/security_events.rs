@@ -185,7 +185,7 @@ impl SecurityEvents {
             until: until.0.map(|time| time.0),
         };
         let page = PageRequest::<i64>::parse(cursor.0.as_deref(), limit.0)?;
-        let mut transaction = state.pool.begin().await?;
+        let mut transaction = state.pool.begin_for(tenant).await?;
         let rows = security_events::list(&mut transaction, tenant, &filter, page.after, page.rows_to_read()).await?;
         transaction.commit().await?;
         Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Ok(row.into()))?))
@@ -219,7 +219,7 @@ impl SecurityEvents {
             since: since.0.map(|time| time.0),
             until: until.0.map(|time| time.0),
         };
-        let mut transaction = state.pool.begin().await?;
+        let mut transaction = state.pool.begin_for(tenant).await?;
         let counts = security_events::count(&mut transaction, tenant, &filter).await?;
         transaction.commit().await?;
         Ok(Found(SecurityCounts { data: counts.into_iter().map(Into::into).collect() }))

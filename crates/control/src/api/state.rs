@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{BrokerClock, Readiness};
-use postrider_postgres::PgPool;
+use postrider_postgres::Database;
 
 use crate::security::SecurityLog;
 
@@ -45,7 +45,7 @@ impl Default for ApiConfig {
 #[derive(Clone)]
 pub struct ApiState {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Database,
     /// The keys that seal secrets and hash API keys.
     pub key_ring: KeyRing,
     /// Which URLs an endpoint may have.

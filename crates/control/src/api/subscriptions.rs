@@ -209,7 +209,7 @@ impl Subscriptions {
             .transpose()
             .map_err(|error| Problem::new(ProblemKind::BadRequest, error.to_string()).at("endpoint_id"))?;
         let page = PageRequest::<SubscriptionId>::parse(cursor.0.as_deref(), limit.0)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let rows =
             subscriptions::list(&mut conn, tenant, endpoint.as_ref(), page.after.as_ref(), page.rows_to_read()).await?;
         Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Ok(row.into()))?))
@@ -227,7 +227,7 @@ impl Subscriptions {
         id: Path<String>,
     ) -> Result<Versioned<Subscription>, ReadProblem> {
         let tenant = auth.tenant(Scope::SubscriptionsRead)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let row = subscriptions::get(&mut conn, tenant, &parse_id(&id)?).await?;
         Ok(row.ok_or_else(|| Problem::not_found("subscription", &id))?.into())
     }

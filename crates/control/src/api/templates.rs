@@ -70,7 +70,7 @@ impl Templates {
     ) -> Result<Found<Page<Template>>, ReadProblem> {
         let tenant = auth.tenant(Scope::TemplatesRead)?;
         let page = PageRequest::<String>::parse(cursor.0.as_deref(), limit.0)?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let found = list(&mut conn, tenant, page.after.as_deref(), page.rows_to_read()).await?;
         Ok(Found(page.page(found, |template| template.id().to_owned(), Ok)?))
     }
@@ -90,7 +90,7 @@ impl Templates {
         if let Some(built_in) = built_in(&id) {
             return Ok(Found(built_in.into()));
         }
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let row = templates::get(&mut conn, tenant, &parse_id(&id)?).await?;
         Ok(Found(row.ok_or_else(|| Problem::not_found("template", &id))?.into()))
     }
@@ -240,7 +240,7 @@ async fn find(state: &ApiState, tenant: &TenantId, id: &str) -> Result<DomainTem
     if let Some(built_in) = built_in(id) {
         return Ok(built_in.template.clone());
     }
-    let mut conn = state.pool.acquire().await?;
+    let mut conn = state.pool.tenant(tenant).await?;
     let row = templates::get(&mut conn, tenant, &parse_id(id)?).await?;
     let row = row.ok_or_else(|| Problem::not_found("template", id))?;
     // What was saved under rules of the past may not be one by today's.

@@ -37,7 +37,7 @@ pub async fn create(
     new: NewApiKey,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<(ApiKeyRow, Zeroizing<String>), ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.begin_for(new.tenant.as_ref()).await?;
     if let Some(tenant) = &new.tenant {
         tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
     }
@@ -48,7 +48,7 @@ pub async fn create(
 
 /// Revokes a key of a tenant (of operators, if none); one that was revoked before stays as it was.
 pub async fn revoke(edit: Edit<'_>, tenant: Option<&TenantId>, id: &KeyId) -> Result<ApiKeyRow, ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.begin_for(tenant).await?;
     let row = revoke_key(&mut tx, edit.actor, tenant, id, edit.now).await?.ok_or(ManageError::NotFound("API key"))?;
     tx.commit().await?;
     Ok(row)

@@ -1,7 +1,7 @@
 //! What every change has in common.
 
 use postrider_domain::{ConfigBody, EntityId, EntityKind, Timestamp, config_entry::Deleted, seal::KeyRing};
-use postrider_postgres::{Error, PgConnection, PgPool, outbox};
+use postrider_postgres::{Database, Error, PgConnection, outbox};
 
 use crate::{
     api::ApiState,
@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Edit<'a> {
     /// The database.
-    pub pool: &'a PgPool,
+    pub pool: &'a Database,
     /// The keys that seal what is secret.
     pub key_ring: &'a KeyRing,
     /// Who acts.

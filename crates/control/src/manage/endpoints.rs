@@ -134,7 +134,7 @@ pub async fn create(
         updated_at: edit.now,
     };
 
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     // Held until the commit, so that the tenant is not deleted meanwhile without this endpoint.
     tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
     endpoints::insert(&mut tx, tenant, &row).await?;
@@ -193,7 +193,7 @@ async fn change(
     action: &'static str,
     change: impl FnOnce(EndpointRow) -> Result<EndpointRow, ManageError>,
 ) -> Result<EndpointRow, ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
     edit.precondition.check(before.version)?;
     let row = change(EndpointRow { version: before.version + 1, updated_at: edit.now, ..before.clone() })?;
@@ -213,7 +213,7 @@ async fn change(
 
 /// Deletes an endpoint and its subscriptions.
 pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<(), ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
     edit.precondition.check(before.version)?;
     delete_subscriptions(edit, &mut tx, tenant, id).await?;

@@ -9,7 +9,7 @@ use postrider_domain::{
     json_text::JsonText,
 };
 use postrider_postgres::{
-    Error, PgConnection, PgPool,
+    Database, Error, PgConnection,
     event_types::{self, EventTypeFilter, EventTypeRow},
 };
 use rand::CryptoRng;
@@ -25,7 +25,7 @@ pub const MAX_EVENT_TYPES: usize = 2_000;
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogueEdit<'a> {
     /// The database.
-    pub pool: &'a PgPool,
+    pub pool: &'a Database,
     /// Who acts.
     pub actor: &'a Actor,
     /// When.

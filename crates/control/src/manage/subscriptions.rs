@@ -36,7 +36,7 @@ pub async fn create(
     new: NewSubscription,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<SubscriptionRow, ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     endpoints::get_for_update(&mut tx, tenant, endpoint).await?.ok_or(ManageError::NotFound("endpoint"))?;
     let present = usize::try_from(subscriptions::count(&mut tx, tenant, endpoint).await?).unwrap_or(usize::MAX);
     if present >= MAX_PER_ENDPOINT {
@@ -86,7 +86,7 @@ pub async fn update(
     id: &SubscriptionId,
     patch: SubscriptionPatch,
 ) -> Result<SubscriptionRow, ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before =
         subscriptions::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("subscription"))?;
     edit.precondition.check(before.version)?;
@@ -111,7 +111,7 @@ pub async fn update(
 
 /// Deletes a subscription.
 pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &SubscriptionId) -> Result<(), ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before =
         subscriptions::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("subscription"))?;
     edit.precondition.check(before.version)?;

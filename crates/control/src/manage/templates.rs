@@ -32,7 +32,7 @@ pub async fn create(
         created_at: edit.now,
         updated_at: edit.now,
     };
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     // Held until the commit, so that the tenant is not deleted meanwhile, and others count after this one.
     tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
     let present = usize::try_from(templates::count(&mut tx, tenant).await?).unwrap_or(usize::MAX);
@@ -53,7 +53,7 @@ pub async fn replace(
     id: &TemplateId,
     template: Template,
 ) -> Result<TemplateRow, ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before = templates::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("template"))?;
     let row = TemplateRow {
         document: template.into_document(),
@@ -70,7 +70,7 @@ pub async fn replace(
 
 /// Deletes a template. What was made of it stays as it is.
 pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &TemplateId) -> Result<(), ManageError> {
-    let mut tx = edit.pool.begin().await?;
+    let mut tx = edit.pool.tenant(tenant).await?;
     let before = templates::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("template"))?;
     templates::delete(&mut tx, tenant, id).await?;
     record(&mut tx, edit.actor, edit.now, change(&before, "template.delete", Some(&before.document), None)).await?;

@@ -11,7 +11,9 @@ use postrider_domain::{
 use postrider_kafka::{
     BrokerClock, Codec, Headers, KafkaConfig, PartitionStream, Producer, Readiness, Record, TestPartition,
 };
-use postrider_postgres::{PgPool, connect, delivery_log, local::LocalPostgres, migrate, projector_offsets};
+use postrider_postgres::{
+    Database, connect, connect_service, delivery_log, local::LocalPostgres, migrate, projector_offsets,
+};
 use tokio::task::JoinHandle;
 
 use super::{Health, ProjectorError, Shared, partition};
@@ -25,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 struct Fixture {
     server: LocalPostgres,
-    pool: PgPool,
+    pool: Database,
     codec: Codec,
     readiness: Readiness,
     shared: Arc<Shared>,
@@ -34,8 +36,8 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let server = LocalPostgres::start(None).await.unwrap();
-        let pool = connect(&server.create_database("log").await.unwrap(), 4).await.unwrap();
-        migrate(&pool).await.unwrap();
+        migrate(&connect(&server.create_database("log").await.unwrap(), 1).await.unwrap()).await.unwrap();
+        let pool = connect_service(&server.service_url("log"), 4).await.unwrap();
         let (codec, readiness) = (Codec::new(), Readiness::new());
         let shared = shared(pool.clone(), codec.clone(), &readiness);
         Self { server, pool, codec, readiness, shared }
@@ -71,7 +73,7 @@ impl Fixture {
 }
 
 /// A projector into the database of `pool`.
-fn shared(pool: PgPool, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
+fn shared(pool: Database, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
     // Nothing is produced in these tests: nothing need listen there.
     let kafka = KafkaConfig::embedded("127.0.0.1:1", "test");
     let health = Health::new(readiness.register("projector"));

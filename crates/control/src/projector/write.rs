@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postrider_domain::Timestamp;
-use postrider_postgres::{Error, PgConnection, PgPool, delivery_log, projector_offsets};
+use postrider_postgres::{Database, Error, PgConnection, delivery_log, projector_offsets};
 
 use super::batch::Batch;
 use crate::manage::auto_disable;
@@ -34,7 +34,7 @@ pub struct Place<'a> {
 }
 
 /// Writes `batch` and moves the partition's offset, all or nothing.
-pub async fn write(pool: &PgPool, place: Place<'_>, batch: &Batch, now: Timestamp) -> Result<Written, Error> {
+pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timestamp) -> Result<Written, Error> {
     let Place { topic, partition, expected, next } = place;
     let mut transaction = pool.begin().await?;
     // First of all: who comes second waits here, before it has touched a row.

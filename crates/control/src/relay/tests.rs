@@ -9,7 +9,7 @@ use postrider_domain::{
 use postrider_kafka::{
     Codec, KafkaConfig, Readiness, Record, Shutdown, TableEvent, TableReader, Topics, mock::MockBroker,
 };
-use postrider_postgres::{PgPool, connect, local::LocalPostgres, migrate, outbox, relay_state};
+use postrider_postgres::{Database, connect, connect_service, local::LocalPostgres, migrate, outbox, relay_state};
 use tokio::task::JoinHandle;
 
 use super::{Relay, RelayConfig};
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 struct Fixture {
     _server: LocalPostgres,
     _broker: MockBroker,
-    pool: PgPool,
+    pool: Database,
     kafka: KafkaConfig,
     codec: Codec,
     readiness: Readiness,
@@ -30,8 +30,8 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let server = LocalPostgres::start(None).await.unwrap();
-        let pool = connect(&server.create_database("relay").await.unwrap(), 4).await.unwrap();
-        migrate(&pool).await.unwrap();
+        migrate(&connect(&server.create_database("relay").await.unwrap(), 1).await.unwrap()).await.unwrap();
+        let pool = connect_service(&server.service_url("relay"), 4).await.unwrap();
         let topic = Topics::new("postrider").config();
         let broker = MockBroker::start(vec![(topic.clone(), 1)]).unwrap();
         let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");

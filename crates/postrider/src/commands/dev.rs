@@ -16,7 +16,7 @@ use postrider_control::{
 use postrider_domain::{egress::IpNet, seal::KeyRing};
 use postrider_kafka::{KafkaConfig, Readiness, Shutdown, Topics, mock::MockBroker};
 use postrider_pipeline::matcher::Schemas;
-use postrider_postgres::{PgPool, local::LocalPostgres};
+use postrider_postgres::{Database, local::LocalPostgres};
 
 use super::dev_banner::Sample;
 use crate::{
@@ -63,7 +63,7 @@ fn dev_config(mut config: Config, listen: Option<SocketAddr>) -> Config {
 /// The servers that `dev` brings along.
 struct Servers {
     postgres: LocalPostgres,
-    pool: PgPool,
+    pool: Database,
     broker: MockBroker,
 }
 
@@ -74,8 +74,11 @@ impl Servers {
         let postgres = LocalPostgres::start(None).await.context("the throwaway Postgres did not start")?;
         let broker = broker.await?.map_err(|reason| anyhow!("{reason}"))?;
         let url = postgres.create_database("postrider").await?;
-        let pool = postrider_postgres::connect(&url, config.postgres.max_connections.get()).await?;
-        postrider_postgres::migrate(&pool).await.context("the throwaway Postgres did not take a migration")?;
+        let owner = postrider_postgres::connect(&url, 1).await?;
+        postrider_postgres::migrate(&owner).await.context("the throwaway Postgres did not take a migration")?;
+        owner.close().await;
+        let url = postgres.service_url("postrider");
+        let pool = postrider_postgres::connect_service(&url, config.postgres.max_connections.get()).await?;
         Ok(Self { postgres, pool, broker })
     }
 

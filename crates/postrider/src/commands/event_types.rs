@@ -9,7 +9,7 @@ use postrider_control::{
     manage::event_types::{self, CatalogueEdit, Imported},
 };
 use postrider_domain::event_type::{Catalogue, ShippedCatalogue};
-use postrider_postgres::{PgPool, event_types::EventTypeFilter};
+use postrider_postgres::{Database, event_types::EventTypeFilter};
 
 use crate::{
     cli::{EventTypes, ImportArguments},
@@ -58,7 +58,7 @@ fn read(file: &Path) -> std::io::Result<String> {
 }
 
 /// Imports, and prints a line for each event type and one for all.
-async fn import(pool: &PgPool, catalogue: Catalogue, dry_run: bool) -> anyhow::Result<()> {
+async fn import(pool: &Database, catalogue: Catalogue, dry_run: bool) -> anyhow::Result<()> {
     let actor = Actor::cli();
     let edit = CatalogueEdit { pool, actor: &actor, now: clock::now() };
     let imported = event_types::import(edit, catalogue, dry_run, &mut clock::rng()).await;
@@ -77,7 +77,7 @@ async fn import(pool: &PgPool, catalogue: Catalogue, dry_run: bool) -> anyhow::R
     Ok(())
 }
 
-async fn list(pool: &PgPool, group: Option<&str>) -> anyhow::Result<()> {
+async fn list(pool: &Database, group: Option<&str>) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let filter = EventTypeFilter { group, archived: None };
     let rows = event_types::all(&mut connection, &filter).await.context("the event types can't be read")?;
@@ -90,7 +90,7 @@ async fn list(pool: &PgPool, group: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn export(pool: &PgPool, group: Option<&str>) -> anyhow::Result<()> {
+async fn export(pool: &Database, group: Option<&str>) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let filter = EventTypeFilter { group, archived: None };
     let catalogue = event_types::export(&mut connection, &filter).await.context("the event types can't be read")?;

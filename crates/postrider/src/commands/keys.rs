@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use postrider_control::{clock, manage::api_keys};
 use postrider_domain::{KeyId, Timestamp, seal::KeyRing};
-use postrider_postgres::{PgPool, api_keys::ApiKeyRow};
+use postrider_postgres::{Database, api_keys::ApiKeyRow};
 
 use crate::{cli::OperatorKeys, config::Loaded, connections, failure::Failure};
 
@@ -29,7 +29,7 @@ pub fn generate_master() {
 }
 
 /// Prints the key's text on stdout, alone, and what goes with it on stderr.
-async fn create(pool: &PgPool, key_ring: &KeyRing, name: &str, expires_at: Option<Timestamp>) -> anyhow::Result<()> {
+async fn create(pool: &Database, key_ring: &KeyRing, name: &str, expires_at: Option<Timestamp>) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let mut rng = clock::rng();
     let made =
@@ -41,7 +41,7 @@ async fn create(pool: &PgPool, key_ring: &KeyRing, name: &str, expires_at: Optio
     Ok(())
 }
 
-async fn list(pool: &PgPool) -> anyhow::Result<()> {
+async fn list(pool: &Database) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let now = clock::now();
     for row in api_keys::list_operator_keys(&mut connection).await.context("the keys can't be read")? {
@@ -61,7 +61,7 @@ fn state(row: &ApiKeyRow, now: Timestamp) -> &'static str {
     }
 }
 
-async fn revoke(pool: &PgPool, id: &KeyId) -> anyhow::Result<()> {
+async fn revoke(pool: &Database, id: &KeyId) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let revoked = api_keys::revoke_operator_key(&mut transaction, id, clock::now()).await;
     let row = revoked

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_domain::seal::KeyRing;
 use postrider_kafka::{KafkaConfig, Layout, Readiness, Shutdown, Standing, Topics, offsets_retention};
 use postrider_pipeline::matcher::Schemas;
-use postrider_postgres::PgPool;
+use postrider_postgres::Database;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -140,7 +140,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 /// What the roles need, reached.
 struct Needs {
     kafka: KafkaConfig,
-    postgres: Option<PgPool>,
+    postgres: Option<Database>,
     schemas: Option<Arc<dyn Schemas>>,
     key_ring: Option<KeyRing>,
 }

@@ -87,6 +87,10 @@ pub struct PostgresSection {
     pub url: Option<Secret>,
     /// A file that holds `url`.
     pub url_file: Option<PathBuf>,
+    /// The same with the user that owns the schema, for `postrider migrate`. Unset: `url`.
+    pub owner_url: Option<Secret>,
+    /// A file that holds `owner_url`.
+    pub owner_url_file: Option<PathBuf>,
     /// Connections at most.
     pub max_connections: NonZeroU32,
 }
@@ -231,7 +235,7 @@ impl Default for TopicsSection {
 
 impl Default for PostgresSection {
     fn default() -> Self {
-        Self { url: None, url_file: None, max_connections: count(16) }
+        Self { url: None, url_file: None, owner_url: None, owner_url_file: None, max_connections: count(16) }
     }
 }
 

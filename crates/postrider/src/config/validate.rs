@@ -81,6 +81,12 @@ impl Loaded {
         url.ok_or_else(|| missing("postgres.url", needed_by))
     }
 
+    /// The URL of the database with the user that owns its schema.
+    pub fn postgres_owner_url(&self, needed_by: &str) -> Result<&Secret, ConfigError> {
+        let url = self.config.postgres.owner_url.as_ref().filter(|url| !url.reveal().is_empty());
+        url.map_or_else(|| self.postgres_url(needed_by), Ok)
+    }
+
     /// What turns Avro into JSON, if it is configured. Reads the files with schemas.
     pub fn schema_registry(&self) -> Result<Option<SchemaRegistry>, ConfigError> {
         let section = &self.config.schema_registry;
@@ -137,6 +143,9 @@ fn check_sources(config: &Config, origins: &Origins) -> Result<(), ConfigError> 
 }
 
 fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), ConfigError> {
+    let postgres = &mut config.postgres;
+    let owner_url_file = postgres.owner_url_file.clone();
+    read_secret(&mut postgres.owner_url, owner_url_file.as_deref(), ["postgres", "owner_url"], origins)?;
     read_secret(&mut config.postgres.url, config.postgres.url_file.as_deref(), ["postgres", "url"], origins)?;
     read_secret(
         &mut config.security.master_keys,

@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_domain::{egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{Readiness, Shutdown};
 use postrider_pipeline::{egress::VettedResolver, matcher::Schemas};
-use postrider_postgres::PgPool;
+use postrider_postgres::Database;
 
 use super::{control_plane, data_plane};
 use crate::{cli::Role, config::Config, connections::Kafka, lifecycle::Lifecycle};
@@ -19,7 +19,7 @@ pub struct Parts {
     /// Kafka.
     pub kafka: Kafka,
     /// Postgres, if a role needs it.
-    pub postgres: Option<PgPool>,
+    pub postgres: Option<Database>,
     /// What turns Avro into JSON, if it is configured.
     pub schemas: Option<Arc<dyn Schemas>>,
     /// The master keys, if a role needs them.
@@ -34,7 +34,7 @@ pub struct Parts {
 
 impl Parts {
     /// The database.
-    pub fn postgres(&self) -> PgPool {
+    pub fn postgres(&self) -> Database {
         self.postgres.clone().expect("whoever starts a role that needs Postgres connects first")
     }
 

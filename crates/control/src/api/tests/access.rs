@@ -114,6 +114,6 @@ async fn the_document_and_its_page_need_no_key() {
 #[tokio::test]
 async fn without_postgres_the_answer_is_503() {
     let api = Fixture::new().await;
-    api.pool.close().await;
+    api.database.close().await;
     api.call(Method::GET, "/v1/tenants", &api.operator_key, None, None).await.assert_problem(503, None);
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use poem::{Endpoint, EndpointExt as _, Request, Response, endpoint::BoxEndpoint, http::Method};
 use postrider_domain::{ConfigBody, egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{BrokerClock, Readiness};
-use postrider_postgres::{PgPool, connect, local::LocalPostgres, migrate, outbox};
+use postrider_postgres::{Database, PgPool, connect, connect_service, local::LocalPostgres, migrate, outbox};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -76,7 +76,10 @@ fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Re
 /// An API, and what is behind it.
 pub struct Fixture {
     app: BoxEndpoint<'static, Response>,
+    /// The database as its owner sees it.
     pub pool: PgPool,
+    /// The database as the API sees it.
+    pub database: Database,
     pub publisher: Arc<FakePublisher>,
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
@@ -122,6 +125,7 @@ impl Fixture {
         let url = server.create_database(&name).await.expect("a database is made");
         let pool = connect(&url, 4).await.expect("Postgres answers");
         migrate(&pool).await.expect("the migrations apply");
+        let database = connect_service(&server.service_url(&name), 4).await.expect("the service can connect");
 
         let key_ring = KeyRing::parse(&KeyRing::generate_text(&mut StdRng::seed_from_u64(7))).expect("a key ring");
         let mut conn = pool.acquire().await.expect("a connection");
@@ -136,7 +140,7 @@ impl Fixture {
         let readiness = Readiness::new();
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
-            pool: pool.clone(),
+            pool: database.clone(),
             key_ring: key_ring.clone(),
             egress: EgressPolicy::default(),
             resolver: Arc::new(FakeResolver(HashMap::from([
@@ -156,6 +160,7 @@ impl Fixture {
         Self {
             app,
             pool,
+            database,
             publisher,
             key_ring,
             broker_clock,

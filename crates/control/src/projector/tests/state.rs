@@ -26,7 +26,7 @@ struct Owner {
 impl Owner {
     fn beside(api: &Api) -> Self {
         let codec = Codec::new();
-        let shared = shared(api.pool.clone(), codec.clone(), &Readiness::new());
+        let shared = shared(api.database.clone(), codec.clone(), &Readiness::new());
         let (feed, _task) = own(&shared, STATE_TOPIC, 0);
         Self { codec, shared, feed }
     }

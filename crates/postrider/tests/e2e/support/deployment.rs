@@ -97,7 +97,8 @@ impl Deployment {
         drop(connection);
         let prefix = environment.prefix(name);
         let ca_file = environment.ca_file().await;
-        let settings = Settings::new(&kafka.bootstrap_servers, &prefix, database, &master_keys, &ca_file);
+        let service_login = database.replacen("//postgres@", "//postrider@", 1);
+        let settings = Settings::new(&kafka.bootstrap_servers, &prefix, &service_login, &master_keys, &ca_file);
         Self {
             context: context.clone(),
             settings: settings.with(configuration),
