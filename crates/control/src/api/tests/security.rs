@@ -21,7 +21,7 @@ async fn security_events_are_listed_counted_and_filtered_and_a_tenant_sees_its_o
     }
     api.security.note(NOW, SecurityKind::ScopeViolation, of(Some(&acme.id), 8), "it lacks 'endpoints:write'");
     api.security.note(NOW, SecurityKind::ScopeViolation, of(Some(&other.id), 9), "it lacks 'endpoints:read'");
-    api.security.write(&api.pool).await.expect("they are written");
+    api.security.write(&api.database).await.expect("they are written");
 
     let seen = acme.get("/v1/security-events").await;
     assert_eq!(seen.body["data"].as_array().map(Vec::len), Some(1), "{}", seen.text);
