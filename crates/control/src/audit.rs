@@ -9,6 +9,8 @@ use postrider_postgres::{
 };
 use serde_json::Value;
 
+use crate::idempotency;
+
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
@@ -45,7 +47,7 @@ pub struct Change<'a> {
     pub after: Option<Value>,
 }
 
-/// Writes down a change.
+/// Writes down a change, and that the request which makes it is done, if that one has an `Idempotency-Key`.
 pub async fn record(conn: &mut PgConnection, actor: &Actor, now: Timestamp, change: Change<'_>) -> Result<(), Error> {
     let record = AuditRecord {
         at: now,
@@ -57,5 +59,6 @@ pub async fn record(conn: &mut PgConnection, actor: &Actor, now: Timestamp, chan
         after: change.after.as_ref(),
         remote_addr: actor.remote_addr,
     };
-    insert(conn, &record).await
+    insert(conn, &record).await?;
+    idempotency::mark_done(conn).await
 }

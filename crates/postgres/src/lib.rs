@@ -11,6 +11,7 @@ mod database;
 pub mod delivery_log;
 pub mod endpoints;
 pub mod event_types;
+pub mod idempotency;
 pub mod local;
 pub mod outbox;
 pub mod projector_offsets;

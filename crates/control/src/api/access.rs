@@ -8,6 +8,7 @@ use postrider_domain::{TenantId, Timestamp};
 use postrider_postgres::{PgConnection, api_keys, tenants};
 
 use super::{
+    idempotency::KeyedRequest,
     problem::{Problem, ProblemKind},
     state::ApiState,
 };
@@ -74,7 +75,11 @@ impl Authenticated {
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
     let state = request.data::<ApiState>().expect("the server adds its state to every request");
     let named = named_tenant(request)?;
-    let caller = find_caller(state, &bearer.token, named, remote_ip(request), clock::now()).await?;
+    let now = clock::now();
+    let caller = find_caller(state, &bearer.token, named, remote_ip(request), now).await?;
+    if let Some(keyed) = request.data::<KeyedRequest>() {
+        keyed.claim(state, &caller, now).await?;
+    }
     Ok(caller)
 }
 

@@ -10,6 +10,7 @@ use super::{
     event_types::EventTypes,
     events::Events,
     health::Health,
+    polish::polish,
     security_events::SecurityEvents,
     subscriptions::Subscriptions,
     templates::Templates,
@@ -88,7 +89,7 @@ pub fn openapi_document() -> String {
 
 /// The document for callers who know the API under `public_url`.
 pub(crate) fn document(public_url: Option<&str>) -> String {
-    let mut document = as_people_write_it(&service(RESOURCES, public_url).spec());
+    let mut document = polish(&as_people_write_it(&service(RESOURCES, public_url).spec()));
     document.push('\n');
     document
 }

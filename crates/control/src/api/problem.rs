@@ -293,6 +293,8 @@ documented_problems!(
     Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
     Forbidden => "The key lacks the scope, or belongs to another tenant.",
     NotFound => "No such thing for this tenant.",
+    Conflict => "Not possible as things are now: a request with the same `Idempotency-Key` is being worked on, or \
+                 its answer is not kept.",
     PayloadTooLarge => "The body is over the limit.",
     UnsupportedMediaType => "The body is not `application/json`.",
     Validation => "A value can't be accepted; `field` names it.",

@@ -1,28 +1,23 @@
-//! Serving the API: routes, and what happens around every request.
+//! Serving the API: its address and its routes.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures::FutureExt as _;
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse, Request, Response, Route, Server, get, handler,
-    http::{HeaderValue, header},
+    Endpoint, EndpointExt as _, IntoResponse, Response, Route, Server, get, handler,
+    http::header,
     listener::TcpAcceptor,
+    middleware::Compression,
     web::{Data, Html},
 };
-use postrider_domain::Timestamp;
 use postrider_kafka::Shutdown;
-use rand::Rng;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use ulid::Ulid;
 
 use super::{
+    frame,
     openapi::{RESOURCES, docs_page, document, service},
-    problem::{Problem, ProblemKind},
     state::{ApiConfig, ApiState},
-    unread::Unread,
 };
-use crate::clock;
 
 /// How long connections are given to end once the process stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,7 +94,7 @@ pub(crate) fn app(config: ApiConfig, state: ApiState) -> impl Endpoint<Output = 
         document: document(config.public_url.as_deref()),
         docs: docs_page(config.public_url.as_deref()),
     });
-    let request_timeout = config.request_timeout;
+    let around = (Arc::new(config.clone()), state.clone());
     Route::new()
         .at("/openapi.json", get(openapi_json))
         .at("/docs", get(docs))
@@ -107,7 +102,8 @@ pub(crate) fn app(config: ApiConfig, state: ApiState) -> impl Endpoint<Output = 
         .data(pages)
         .data(config)
         .data(state)
-        .around(move |inner, request| answer(inner, request, request_timeout))
+        .with(Compression::new()) // of requests' bodies: of answers the frame decides
+        .around(move |inner, request| frame::answer(inner, request, around.0.clone(), around.1.clone()))
 }
 
 /// What does not change while the process runs.
@@ -124,39 +120,4 @@ fn openapi_json(Data(pages): Data<&Arc<Pages>>) -> Response {
 #[handler]
 fn docs(Data(pages): Data<&Arc<Pages>>) -> Response {
     Html(pages.docs.clone()).with_header(header::CONTENT_SECURITY_POLICY, DOCS_POLICY).into_response()
-}
-
-/// Answers a request whatever happens: errors, panics and requests that take too long become problems.
-async fn answer<E: Endpoint>(inner: Arc<E>, mut request: Request, patience: Duration) -> poem::Result<Response> {
-    let request_id = request_id(clock::now(), &mut clock::rng());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let begun = Instant::now();
-    let unread = Unread::of(&mut request);
-    let outcome = tokio::time::timeout(patience, AssertUnwindSafe(inner.call(request)).catch_unwind()).await;
-    let result = match outcome {
-        Ok(Ok(Ok(response))) => Ok(response.into_response()),
-        Ok(Ok(Err(error))) => Err(Problem::from_error(&error)),
-        Ok(Err(_panic)) => Err(Problem::internal(&"a handler panicked")),
-        Err(_elapsed) => Err(Problem::new(ProblemKind::Unavailable, "the request took too long; try again")),
-    };
-    let mut response = result.unwrap_or_else(|problem| problem.into_answer(&request_id));
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    if !unread.drain().await {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let status = response.status();
-    let elapsed = begun.elapsed();
-    let labels = [("method", method.to_string()), ("status", status.as_str().to_owned())];
-    metrics::counter!("postrider_api_requests_total", &labels).increment(1);
-    metrics::histogram!("postrider_api_request_seconds", "method" => method.to_string()).record(elapsed.as_secs_f64());
-    tracing::debug!(request_id, %method, path, status = status.as_u16(), ?elapsed, "API request");
-    Ok(response)
-}
-
-fn request_id(now: Timestamp, rng: &mut impl Rng) -> String {
-    let random = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-    format!("req_{}", Ulid::from_parts(now.as_millis().unsigned_abs(), random).to_string().to_ascii_lowercase())
 }

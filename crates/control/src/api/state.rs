@@ -21,6 +21,8 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// Under which URL its callers know it, for the document; none: relative.
     pub public_url: Option<String>,
+    /// The origins of web pages that may call it, as browsers send them; `*` for all.
+    pub cors_origins: Vec<String>,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// How long a request may take.
@@ -34,6 +36,7 @@ impl Default for ApiConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
+            cors_origins: Vec::new(),
             max_body_bytes: 2 << 20,
             request_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),

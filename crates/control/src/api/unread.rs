@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
 use parking_lot::Mutex;
 use poem::{Body, Request};
+
+use super::problem::{Problem, ProblemKind};
 
 /// How much of a body is read only to be dropped.
 const MAX_BYTES: usize = 8 << 20;
@@ -42,6 +44,11 @@ impl Unread {
         Self(Some(chunks))
     }
 
+    /// Access to the body before its handler reads it.
+    pub fn handle(&self) -> BodyHandle {
+        BodyHandle(self.0.clone())
+    }
+
     /// Reads what is left and drops it. False if there is more than is worth it: the connection must close.
     pub async fn drain(self) -> bool {
         let Some(chunks) = self.0 else { return true };
@@ -57,6 +64,31 @@ impl Unread {
             std::io::Result::Ok(true)
         };
         matches!(tokio::time::timeout(PATIENCE, read).await, Ok(Ok(true)))
+    }
+}
+
+/// A body that its handler will read: it can be looked at before.
+#[derive(Clone)]
+pub(super) struct BodyHandle(Option<Arc<Mutex<Chunks>>>);
+
+impl BodyHandle {
+    /// Reads the whole body, and puts it back for its handler.
+    pub async fn read(&self, max_bytes: usize) -> Result<Bytes, Problem> {
+        let Some(chunks) = &self.0 else { return Ok(Bytes::new()) };
+        let mut rest = stream::poll_fn(|cx| poll(chunks, cx));
+        let mut body = BytesMut::new();
+        while let Some(chunk) = rest.next().await {
+            let chunk = chunk
+                .map_err(|error| Problem::new(ProblemKind::BadRequest, format!("the body can't be read: {error}")))?;
+            if body.len() + chunk.len() > max_bytes {
+                return Err(Problem::new(ProblemKind::PayloadTooLarge, format!("the body is over {max_bytes} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = body.freeze();
+        let again = body.clone();
+        *chunks.lock() = stream::once(async move { Ok(again) }).fuse().boxed();
+        Ok(body)
     }
 }
 
@@ -86,6 +118,17 @@ mod tests {
             assert_eq!(unread.drain().await, is_read, "{taken} of {sent}");
         }
         assert!(Unread::of(&mut Request::default()).drain().await, "none");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_looked_at_is_there_for_its_handler() {
+        let mut request = upload(2);
+        let handle = Unread::of(&mut request).handle();
+        assert_eq!(handle.read(2 << 20).await.unwrap().len(), 2 << 20);
+        assert_eq!(request.take_body().into_bytes().await.unwrap().len(), 2 << 20);
+        let mut request = upload(2);
+        let handle = Unread::of(&mut request).handle();
+        assert_eq!(handle.read(1 << 20).await.unwrap_err().kind(), ProblemKind::PayloadTooLarge);
     }
 
     #[tokio::test(start_paused = true)]

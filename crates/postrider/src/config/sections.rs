@@ -114,6 +114,8 @@ pub struct ApiSection {
     pub listen: SocketAddr,
     /// How clients reach the API, for the OpenAPI document. Unset: relative.
     pub public_url: Option<String>,
+    /// The origins of web pages that may call the API, such as `["https://app.example.com"]`; `["*"]` for all.
+    pub cors_origins: Vec<String>,
     /// The largest request body.
     pub max_body_bytes: ByteSize,
     /// How long a request may take.
@@ -244,6 +246,7 @@ impl Default for ApiSection {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
+            cors_origins: Vec::new(),
             max_body_bytes: ByteSize::mebibytes(2),
             request_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),

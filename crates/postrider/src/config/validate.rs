@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use postrider_control::api::is_origin;
 use postrider_domain::{seal::KeyRing, tier::Tiers};
 use postrider_kafka::SchemaRegistry;
 use tracing_subscriber::EnvFilter;
@@ -49,6 +50,10 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
         if duration.is_zero() {
             return invalid(&path, "must be longer than zero".to_owned());
         }
+    }
+    if let Some(text) = config.api.cors_origins.iter().find(|text| !is_origin(text)) {
+        let problem = format!("has '{text}': use origins such as https://app.example.com, without a path, or *");
+        return invalid(&["api", "cors_origins"], problem);
     }
     let concurrency = config.dispatcher.lane_concurrency.get();
     if concurrency > MAX_LANE_CONCURRENCY {

@@ -26,6 +26,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     let api = Api::bind(ApiConfig {
         listen: section.listen,
         public_url: section.public_url.clone(),
+        cors_origins: section.cors_origins.clone(),
         max_body_bytes: section.max_body_bytes.in_memory(),
         request_timeout: section.request_timeout,
         publish_timeout: section.publish_timeout,

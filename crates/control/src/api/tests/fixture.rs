@@ -154,8 +154,12 @@ impl Fixture {
             readiness: readiness.clone(),
             metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
         };
-        let config =
-            ApiConfig { publish_timeout: Duration::from_millis(200), max_body_bytes: 2 << 20, ..ApiConfig::default() };
+        let config = ApiConfig {
+            publish_timeout: Duration::from_millis(200),
+            max_body_bytes: 2 << 20,
+            cors_origins: vec!["https://app.example.com".to_owned()],
+            ..ApiConfig::default()
+        };
         let app = app(config, state).map_to_response().boxed();
         Self {
             app,
@@ -170,9 +174,19 @@ impl Fixture {
         }
     }
 
+    /// Sends any request, and answers what came as it is.
+    pub async fn send_raw(&self, request: Request) -> Response {
+        self.app.get_response(request).await
+    }
+
     /// Sends any request.
     pub async fn send(&self, request: Request) -> Answer {
-        let response = self.app.get_response(request).await;
+        let response = self.send_raw(request).await;
+        self.read(response).await
+    }
+
+    /// Reads an answer.
+    pub async fn read(&self, response: Response) -> Answer {
         let status = response.status().as_u16();
         let content_type = response.content_type().unwrap_or_default().to_owned();
         assert!(response.header("x-request-id").is_some(), "every answer has a request id");
