@@ -1,7 +1,7 @@
 # Thin: each target is a line over cargo or scripts/. `make` lists them.
 export SQLX_OFFLINE := true
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-isolation bench bench-match check fmt openapi sql-cache
+.PHONY: help setup demo test test-faults test-isolation bench bench-match bench-control check fmt openapi sql-cache
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
@@ -31,6 +31,10 @@ bench: setup ## Measure speed, latency, CPU and memory beside a raw POST loop (r
 bench-match: setup ## Measure matching at 1,000 to 1,000,000 subscriptions (release build, no servers, some minutes)
 	@cargo build --release --workspace --bins
 	@$${CARGO_TARGET_DIR:-target}/release/bench match
+
+bench-control: setup ## Measure the management plane with 100,000 endpoints and 10 million deliveries (release build, about half an hour)
+	@cargo build --release --workspace --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench control $(CONTROL_ARGS)
 
 check: setup ## Run what CI checks: format, lints, docs, generated files, tidiness, dependencies
 	@scripts/check

@@ -53,10 +53,10 @@ impl Deployment {
         let database = create_test_database(&servers.postgres).await.context("make a database")?;
         let brokers = servers.kafka.bootstrap_servers();
         let master = command(&["keys", "generate-master"], "").await?;
-        let config = configuration(&brokers, &database, &plan, &master);
+        let config = configuration(&brokers, &database, plan.prefix, plan.partitions, &master);
         command(&["migrate"], &config).await?;
         let operator = command(&["keys", "create", "--name", "bench"], &config).await?;
-        let mut process = serve(&config)?;
+        let mut process = serve(&config, &["serve"])?;
         process.wait_ready(READY_LIMIT).await?;
         let operator = ApiClient::new(&process.api_url(), &operator);
         let (tenant, key) = tenant(&operator).await?;
@@ -86,7 +86,7 @@ impl Deployment {
 
     /// Starts the process, and waits until it is ready.
     pub async fn resume(&mut self) -> anyhow::Result<()> {
-        let mut process = serve(&self.config)?;
+        let mut process = serve(&self.config, &["serve"])?;
         process.wait_ready(READY_LIMIT).await?;
         self.process = Some(process);
         Ok(())
@@ -124,8 +124,8 @@ impl Deployment {
     }
 }
 
-fn configuration(brokers: &str, database: &str, plan: &Plan, master_keys: &str) -> String {
-    let Plan { prefix, partitions, .. } = plan;
+/// The configuration of a deployment.
+pub fn configuration(brokers: &str, database: &str, prefix: &str, partitions: u32, master_keys: &str) -> String {
     format!(
         r#"
         [kafka]
@@ -148,10 +148,11 @@ fn configuration(brokers: &str, database: &str, plan: &Plan, master_keys: &str) 
     )
 }
 
-fn serve(config: &str) -> anyhow::Result<PostriderProcess> {
+/// Starts a process with these arguments.
+pub fn serve(config: &str, arguments: &[&str]) -> anyhow::Result<PostriderProcess> {
     PostriderProcess::start(&PostriderCommand {
         program: binary()?,
-        arguments: vec!["serve".to_owned()],
+        arguments: arguments.iter().map(ToString::to_string).collect(),
         config: config.to_owned(),
         environment: Vec::new(),
     })
@@ -166,7 +167,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 }
 
 /// Runs a command of the binary that ends by itself; answers the last line that it prints.
-async fn command(arguments: &[&str], config: &str) -> anyhow::Result<String> {
+pub async fn command(arguments: &[&str], config: &str) -> anyhow::Result<String> {
     let folder = tempfile::tempdir().context("make a folder")?;
     write_config(folder.path(), config)?;
     let output = Command::new(binary()?)
@@ -191,7 +192,7 @@ fn write_config(folder: &Path, config: &str) -> anyhow::Result<()> {
 }
 
 /// A tenant and a key of it that may do everything.
-async fn tenant(operator: &ApiClient) -> anyhow::Result<(String, String)> {
+pub async fn tenant(operator: &ApiClient) -> anyhow::Result<(String, String)> {
     let (status, tenant) = operator.post("/v1/tenants", &json!({"name": "Bench"})).await?;
     ensure!(status == StatusCode::CREATED, "making a tenant was answered with {status}: {tenant}");
     let id = tenant["id"].as_str().context("a tenant has an id")?.to_owned();

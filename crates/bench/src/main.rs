@@ -1,8 +1,9 @@
 //! Measures the release build of Postrider on a real Kafka and a real Postgres, against a sink of its own.
 //!
-//! `make bench`, `make bench-match` and `make test-isolation` run it. Exit codes: 0 every target is met, 1 one is missed or the measurement
-//! failed.
+//! `make bench`, `make bench-match`, `make bench-control` and `make test-isolation` run it. Exit codes: 0 every target is
+//! met, 1 one is missed or the measurement failed.
 
+mod control;
 mod deployment;
 mod isolation;
 mod load;
@@ -31,6 +32,8 @@ enum Command {
     Memory(memory::MemoryOptions),
     /// What one endpoint that hangs does to the others.
     Isolation,
+    /// The management plane at scale: reads, analytics, projection, publishing, edits.
+    Control(control::ControlOptions),
     /// What matching an event costs, by the number of subscriptions. Needs no server.
     Match(matching::MatchOptions),
     /// One index of subscriptions; `match` runs it.
@@ -60,6 +63,7 @@ fn measure(command: &Command) -> anyhow::Result<bool> {
             Command::Load(options) => load::run(options).await,
             Command::Memory(options) => memory::run(options).await,
             Command::Isolation => isolation::run().await,
+            Command::Control(options) => control::run(options).await,
             Command::Match(options) => matching::run(options).await,
             Command::MatchOne(options) => matching::measure_one(options).map(|()| true),
             Command::Raw(options) => raw::run(options).await.map(|()| true),

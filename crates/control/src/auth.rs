@@ -132,6 +132,8 @@ scopes! {
     EventTypesWrite = "event-types:write",
     /// See deliveries and their attempts.
     DeliveriesRead = "deliveries:read",
+    /// See what deliveries come to.
+    AnalyticsRead = "analytics:read",
     /// See security events, and from which addresses keys work.
     SecurityRead = "security:read",
     /// Say from which addresses keys work.

@@ -3,6 +3,7 @@
 //! A change is one transaction: row, outbox, audit. It can't name the pipeline: what the data plane knows, it
 //! knows from `postrider.config`.
 
+pub mod analytics;
 pub mod api;
 pub mod audit;
 pub mod auth;
@@ -15,3 +16,4 @@ pub mod replays;
 pub mod secret_text;
 pub mod security;
 pub mod snippets;
+pub mod upkeep;

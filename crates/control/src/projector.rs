@@ -2,16 +2,18 @@
 //!
 //! Reads:        postrider.delivery-events   (key: message id; endpoint id of a range)
 //!               postrider.endpoint-state    (key: endpoint id)
-//! Writes:       the delivery log in Postgres; endpoints, with outbox and audit; postrider.rejected (what can't be
+//! Writes:       the delivery log and counts in Postgres; endpoints, with outbox and audit; postrider.rejected (what can't be
 //!               decoded)
 //! Commits when: the rows are: its offsets are in Postgres and move by compare-and-set in their transaction
 //! On failure:   tries again and reports unready; the poll thread goes on, nothing is skipped
 //!
-//! Writing a record twice changes nothing (an attempt is identified by its record's coordinates, a row only moves
-//! forward), so what matters is that none is left out.
+//! Writing a record twice changes no row (an attempt is identified by its record's coordinates, a row only moves
+//! forward), so what matters is that none is left out; only those that were not written before are counted.
 
 mod batch;
+mod counts;
 mod health;
+mod log_policy;
 mod partition;
 mod positions;
 mod rows;
@@ -29,6 +31,7 @@ use postrider_postgres::Database;
 use tokio::task::{JoinError, JoinSet};
 
 use health::Health;
+pub use log_policy::LogPolicy;
 use positions::LogPositions;
 
 /// Why the projector can't go on.
@@ -76,21 +79,25 @@ struct Shared {
     producer: Producer,
     rejected_topic: String,
     state_topic: String,
+    log: LogPolicy,
     health: Health,
 }
 
 impl Projector {
-    /// A projector into the database of `pool`. It uses at most one connection per partition at a time.
+    /// A projector into the database of `pool`, which stores of each delivery what `log` says. It uses at most one
+    /// connection per partition at a time.
     pub fn new(
         kafka: KafkaConfig,
         topics: Topics,
         pool: Database,
         codec: Codec,
         producer: Producer,
+        log: LogPolicy,
         readiness: ReadinessHandle,
     ) -> Self {
         let (rejected_topic, state_topic) = (topics.rejected(), topics.endpoint_state());
-        let shared = Shared { pool, codec, producer, rejected_topic, state_topic, health: Health::new(readiness) };
+        let health = Health::new(readiness);
+        let shared = Shared { pool, codec, producer, rejected_topic, state_topic, log, health };
         Self { kafka, topics, shared: Arc::new(shared) }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Attempt, Timestamp, retry::RetryPolicy};
 
 /// Why an attempt or a delivery failed: one enum for metrics, log, DLQ and API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// The host name has no address, or the look-up failed.

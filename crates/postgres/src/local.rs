@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 mod guarded;
 mod port;
+mod script;
 
 pub use guarded::{Guarded, GuardedCommand, RunAs, Signal, send_signal};
 pub use port::free_port;
+pub use script::run_script;
 
 /// Names the folder of the server binaries, before PATH and Debian's own place are searched.
 pub const BINARIES_VARIABLE: &str = "POSTRIDER_POSTGRES_BIN";
@@ -106,12 +108,18 @@ pub struct LocalPostgres {
     temporary: Option<TempDir>,
     run_as: Option<RunAs>,
     port: u16,
+    settings: Vec<String>,
     server: Option<Guarded>,
 }
 
 impl LocalPostgres {
     /// Starts a server in `dir` (made, and initialised if it is empty), or in a temporary folder.
     pub async fn start(dir: Option<PathBuf>) -> Result<Self, LocalPostgresError> {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// Starts a server with these settings (`name=value`) in the place of ours.
+    pub async fn start_with(dir: Option<PathBuf>, settings: &[&str]) -> Result<Self, LocalPostgresError> {
         let binaries = find_binaries().ok_or(LocalPostgresError::NoBinaries)?;
         let run_as = other_user_if_root()?;
         let temporary = match dir {
@@ -133,7 +141,8 @@ impl LocalPostgres {
                 .map_err(io_error("change the owner of", &folder))?;
         }
         let port = free_port().map_err(io_error("find a free port for", &folder))?;
-        let mut postgres = Self { binaries, folder, temporary, run_as, port, server: None };
+        let settings = settings.iter().map(ToString::to_string).collect();
+        let mut postgres = Self { binaries, folder, temporary, run_as, port, settings, server: None };
         if !postgres.data().join("PG_VERSION").exists() {
             postgres.init().await?;
         }
@@ -253,6 +262,9 @@ impl LocalPostgres {
             "fsync=off",
             "full_page_writes=off",
         ] {
+            command.extend(["-c".into(), setting.into()]);
+        }
+        for setting in &self.settings {
             command.extend(["-c".into(), setting.into()]);
         }
         command

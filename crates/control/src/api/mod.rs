@@ -1,6 +1,9 @@
 //! The REST API: one file per resource.
 
 mod access;
+mod analytics;
+mod analytics_csv;
+mod analytics_types;
 mod api_keys;
 mod body;
 mod cors;

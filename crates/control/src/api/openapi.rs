@@ -4,6 +4,7 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 
 use super::{
     access::TENANT_HEADER,
+    analytics::Analytics,
     api_keys::ApiKeys,
     deliveries::Deliveries,
     endpoint_parts::{ENDPOINT_PARTS, EndpointParts},
@@ -39,6 +40,8 @@ pub(crate) enum Tag {
     Events,
     /// What became of events, endpoint by endpoint, with every attempt.
     Deliveries,
+    /// What deliveries come to: volume, success, errors and latency over any window.
+    Analytics,
     /// Who changed what, what was refused, and from where keys work.
     Security,
     /// For orchestrators and Prometheus.
@@ -54,8 +57,19 @@ with the header `Postrider-Tenant`. Errors are `application/problem+json` with a
 Deliveries are signed as Standard Webhooks 1.0.0 says: verify `webhook-signature` over `webhook-id`, \
 `webhook-timestamp` and the body with the endpoint's `whsec_` secret.";
 
-pub(crate) type Resources =
-    (Tenants, ApiKeys, EndpointParts, Subscriptions, Templates, EventTypes, Events, Deliveries, SecurityEvents, Health);
+pub(crate) type Resources = (
+    Tenants,
+    ApiKeys,
+    EndpointParts,
+    Subscriptions,
+    Templates,
+    EventTypes,
+    Events,
+    Deliveries,
+    Analytics,
+    SecurityEvents,
+    Health,
+);
 
 /// Every operation.
 pub(crate) fn service(resources: Resources, public_url: Option<&str>) -> OpenApiService<Resources, ()> {
@@ -78,6 +92,7 @@ pub(crate) const RESOURCES: Resources = (
     EventTypes,
     Events,
     Deliveries,
+    Analytics,
     SecurityEvents,
     Health,
 );

@@ -12,7 +12,7 @@ use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing}
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::Database;
 
-use crate::security::SecurityLog;
+use crate::{security::SecurityLog, upkeep::Retention};
 
 /// How the API is served.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// How long a publish waits for Kafka's acknowledgement.
     pub publish_timeout: Duration,
+    /// How long what is kept.
+    pub retention: Retention,
 }
 
 impl Default for ApiConfig {
@@ -40,6 +42,7 @@ impl Default for ApiConfig {
             max_body_bytes: 2 << 20,
             request_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            retention: Retention::default(),
         }
     }
 }

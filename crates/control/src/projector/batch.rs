@@ -9,7 +9,11 @@ use postrider_domain::{
 };
 use postrider_kafka::{Codec, DecodeError, LogRecord, StateRecord};
 
-use super::rows::Rows;
+use super::{
+    counts::Counts,
+    log_policy::{Asides, LogPolicy},
+    rows::Rows,
+};
 
 /// A topic that is projected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,10 @@ pub enum Projected {
 pub struct Batch {
     /// Attempts and deliveries.
     pub rows: Rows,
+    /// Which of these are stored only if something of them is.
+    pub asides: Asides,
+    /// What they add to the counts.
+    pub counts: Counts,
     /// The ranges of held deliveries that ended.
     pub ranges: Vec<HeldRange>,
     /// The endpoints that the data plane disabled.
@@ -66,10 +74,17 @@ impl Topic {
 
 impl Batch {
     /// Adds a record that was read at `offset` of `partition`. `term` is the highest that was seen in the partition.
-    pub fn add(&mut self, partition: i32, offset: i64, record: Projected, term: &mut i64) {
+    pub fn add(&mut self, partition: i32, offset: i64, record: Projected, term: &mut i64, policy: LogPolicy) {
         match record {
-            Projected::Log(LogRecord::Delivery(event)) => self.rows.add(partition, offset, event),
-            Projected::Log(LogRecord::Range(range)) => self.ranges.push(range),
+            Projected::Log(LogRecord::Delivery(event)) => {
+                self.counts.add(offset, &event);
+                self.asides.note(policy, &event);
+                self.rows.add(partition, offset, event);
+            }
+            Projected::Log(LogRecord::Range(range)) => {
+                self.counts.add_range(offset, &range);
+                self.ranges.push(range);
+            }
             Projected::State(StateRecord::Term(own)) => *term = own.term.max(*term),
             Projected::State(StateRecord::Endpoint(state)) => self.add_state(state, term),
             Projected::Nothing => {}
@@ -108,11 +123,17 @@ mod tests {
     #[test]
     fn what_an_owner_of_an_older_term_wrote_does_not_count() {
         let (mut batch, mut term) = (Batch::default(), 0);
-        batch.add(0, 0, disabled("ep_1", 3, 1), &mut term);
-        batch.add(0, 1, Projected::State(StateRecord::Term(StateTerm { term: 4, owner: 9 })), &mut term);
-        batch.add(0, 2, disabled("ep_2", 3, 1), &mut term);
-        batch.add(0, 3, disabled("ep_3", 5, 1), &mut term);
-        batch.add(0, 4, disabled("ep_4", 4, 1), &mut term);
+        batch.add(0, 0, disabled("ep_1", 3, 1), &mut term, LogPolicy::All);
+        batch.add(
+            0,
+            1,
+            Projected::State(StateRecord::Term(StateTerm { term: 4, owner: 9 })),
+            &mut term,
+            LogPolicy::All,
+        );
+        batch.add(0, 2, disabled("ep_2", 3, 1), &mut term, LogPolicy::All);
+        batch.add(0, 3, disabled("ep_3", 5, 1), &mut term, LogPolicy::All);
+        batch.add(0, 4, disabled("ep_4", 4, 1), &mut term, LogPolicy::All);
         let ids: Vec<&str> = batch.disabled.keys().map(EndpointId::as_str).collect();
         assert_eq!((ids, term), (vec!["ep_1", "ep_3"], 5));
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::clock;
 
 /// The most records in one transaction.
-const MAX_BATCH_RECORDS: usize = 500;
+const MAX_BATCH_RECORDS: usize = 2_000;
 /// A batch is closed when its records' values have reached this.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long a batch waits for more after its first record.
@@ -83,7 +83,8 @@ impl Projection {
             for inbound in batch {
                 match self.decode(&inbound, &mut pending).await? {
                     Ok(Some(record)) => {
-                        pending.batch.add(self.partition, inbound.record.offset, record, &mut self.term);
+                        let policy = self.shared.log;
+                        pending.batch.add(self.partition, inbound.record.offset, record, &mut self.term, policy);
                     }
                     Ok(None) => {}
                     Err(Stopped) => return Ok(()),

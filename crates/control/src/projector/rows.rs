@@ -134,7 +134,7 @@ fn class_name(class: ErrorClass) -> String {
 }
 
 /// Postgres' `text` has no place for NUL, which an answer's body may contain.
-fn storable(text: String) -> String {
+pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 

@@ -16,8 +16,9 @@ use postrider_postgres::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Health, ProjectorError, Shared, partition};
+use super::{Health, LogPolicy, ProjectorError, Shared, partition};
 
+mod counting;
 mod held;
 mod state;
 
@@ -39,7 +40,7 @@ impl Fixture {
         migrate(&connect(&server.create_database("log").await.unwrap(), 1).await.unwrap()).await.unwrap();
         let pool = connect_service(&server.service_url("log"), 4).await.unwrap();
         let (codec, readiness) = (Codec::new(), Readiness::new());
-        let shared = shared(pool.clone(), codec.clone(), &readiness);
+        let shared = shared(pool.clone(), codec.clone(), &readiness, LogPolicy::All);
         Self { server, pool, codec, readiness, shared }
     }
 
@@ -73,7 +74,7 @@ impl Fixture {
 }
 
 /// A projector into the database of `pool`.
-fn shared(pool: Database, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
+fn shared(pool: Database, codec: Codec, readiness: &Readiness, log: LogPolicy) -> Arc<Shared> {
     // Nothing is produced in these tests: nothing need listen there.
     let kafka = KafkaConfig::embedded("127.0.0.1:1", "test");
     let health = Health::new(readiness.register("projector"));
@@ -84,6 +85,7 @@ fn shared(pool: Database, codec: Codec, readiness: &Readiness) -> Arc<Shared> {
         producer: Producer::new(&kafka, BrokerClock::new(true)).unwrap(),
         rejected_topic: "postrider.rejected".to_owned(),
         state_topic: STATE_TOPIC.to_owned(),
+        log,
         health,
     })
 }

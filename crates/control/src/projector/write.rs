@@ -1,9 +1,9 @@
 //! Writing one batch: rows and offset in one transaction.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use postrider_domain::Timestamp;
-use postrider_postgres::{Database, Error, PgConnection, delivery_log, projector_offsets};
+use postrider_postgres::{Database, Error, PgConnection, delivery_log, plans, projector_offsets, rollups};
 
 use super::batch::Batch;
 use crate::manage::auto_disable;
@@ -37,13 +37,16 @@ pub struct Place<'a> {
 pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timestamp) -> Result<Written, Error> {
     let Place { topic, partition, expected, next } = place;
     let mut transaction = pool.begin().await?;
-    // First of all: who comes second waits here, before it has touched a row.
+    plans::by_index(&mut transaction).await?;
+    // Before any row: who comes second waits here, before it has touched a row.
     if !projector_offsets::compare_and_set(&mut transaction, topic, partition, expected, next).await? {
         transaction.rollback().await?;
         let mut connection = pool.acquire().await?;
         return Ok(Written::Elsewhere(projector_offsets::get(&mut connection, topic, partition).await?));
     }
     write_log(&mut transaction, batch).await?;
+    // What comes before the stored offset has been counted by whoever wrote it.
+    rollups::insert_deltas(&mut transaction, &batch.counts.since(expected.unwrap_or(0))).await?;
     for (endpoint, disabled) in &batch.disabled {
         auto_disable::fold(&mut transaction, &disabled.tenant, endpoint, &disabled.how, now).await?;
     }
@@ -53,7 +56,8 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
 
 /// Writes attempts, deliveries and the ends of those that are held.
 async fn write_log(conn: &mut PgConnection, batch: &Batch) -> Result<(), Error> {
-    let deliveries = batch.rows.deliveries();
+    let mut deliveries = batch.rows.deliveries();
+    let mut attempts = Cow::Borrowed(batch.rows.attempts.as_slice());
     let newest_range = batch.ranges.iter().map(|range| range.at).max();
     if let Some(at) = newest_range {
         delivery_log::lock_out_deliveries(conn).await?;
@@ -61,7 +65,12 @@ async fn write_log(conn: &mut PgConnection, batch: &Batch) -> Result<(), Error> 
     } else if !deliveries.is_empty() {
         delivery_log::lock_out_ranges(conn).await?;
     }
-    delivery_log::insert_attempts(conn, &batch.rows.attempts).await?;
+    if !batch.asides.is_empty() {
+        let known = delivery_log::known_runs(conn, &batch.asides.of(&deliveries)).await?;
+        let (stored, attempts_stored) = batch.asides.stored(&known, deliveries, &attempts);
+        (deliveries, attempts) = (stored, Cow::Owned(attempts_stored));
+    }
+    delivery_log::insert_attempts(conn, &attempts).await?;
     delivery_log::upsert_deliveries(conn, &deliveries).await?;
     delivery_log::end_ranges(conn, &batch.ranges).await?;
     delivery_log::end_late(conn, &deliveries).await

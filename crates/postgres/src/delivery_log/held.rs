@@ -88,8 +88,11 @@ pub async fn end_late(conn: &mut PgConnection, rows: &[DeliveryRow]) -> Result<(
              status = CASE ranges.reason WHEN 'skipped' THEN 'skipped' ELSE 'cancelled' END,
              next_attempt_at = NULL,
              updated_at = greatest(held.updated_at, ranges.ended_at)
-         FROM held_ranges AS ranges
-         WHERE (held.message_id, held.run) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS late (message_id, run, matched_at),
+             held_ranges AS ranges
+         WHERE held.message_id = late.message_id
+             AND held.run = late.run
+             AND held.matched_at BETWEEN late.matched_at - interval '2 days' AND late.matched_at + interval '2 days'
              AND held.status = 'held'
              AND ranges.endpoint_id = held.endpoint_id
              AND ranges.tenant_id = held.tenant_id
@@ -99,6 +102,7 @@ pub async fn end_late(conn: &mut PgConnection, rows: &[DeliveryRow]) -> Result<(
              AND ranges.ended_at + interval '1 minute' >= held.updated_at",
         &column(&held, |row| row.message_id.as_str()) as &[&str],
         &runs,
+        &column(&held, |row| row.matched_at.to_datetime()),
     )
     .execute(conn)
     .await?;

@@ -1,5 +1,7 @@
 //! Reading the log.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
@@ -139,6 +141,24 @@ pub async fn attempts_of(
     .fetch_all(conn)
     .await?;
     rows.into_iter().rev().map(StoredAttempt::decode).collect()
+}
+
+/// Which of the runs of `rows` are stored.
+pub async fn known_runs(conn: &mut PgConnection, rows: &[&DeliveryRow]) -> Result<HashSet<(MessageId, Run)>, Error> {
+    let runs: Vec<String> = rows.iter().map(|row| row.run.to_string()).collect();
+    let known = sqlx::query!(
+        "SELECT known.message_id, known.run
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS wanted (message_id, run, matched_at)
+         JOIN deliveries AS known ON known.message_id = wanted.message_id AND known.run = wanted.run
+             AND known.matched_at BETWEEN wanted.matched_at - interval '2 days'
+                 AND wanted.matched_at + interval '2 days'",
+        &rows.iter().map(|row| row.message_id.as_str()).collect::<Vec<_>>() as &[&str],
+        &runs,
+        &rows.iter().map(|row| row.matched_at.to_datetime()).collect::<Vec<_>>(),
+    )
+    .fetch_all(conn)
+    .await?;
+    known.into_iter().map(|row| Ok((MessageId::from_trusted(row.message_id), decode_run(&row.run)?))).collect()
 }
 
 /// A row of `deliveries` as Postgres has it.

@@ -39,8 +39,9 @@ pub async fn insert_attempts(conn: &mut PgConnection, attempts: &[AttemptRow]) -
 /// Brings the rows of deliveries forward; a row that is as far or farther is left as it is
 /// ([`DeliveryRow::supersedes`], here in SQL). At most one row for each run of a message.
 ///
-/// When a delivery was matched stays as it was first written: pages are cut by it. A row that brings neither
-/// an answer nor a failure keeps those of the attempt before.
+/// When a delivery was matched stays as it was first written: pages and partitions are cut by it. So the row that there
+/// is of a run is looked for first, not far from when this one says that it was matched: a crash has it matched twice, a
+/// little later. A row that brings neither an answer nor a failure keeps those of the attempt before.
 pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
@@ -51,11 +52,25 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
              last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset,
              last_error_message)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+         SELECT new.message_id, new.run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
+             source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
+             next_attempt_at, coalesce(known.matched_at, new.matched_at), updated_at, held_partition, held_offset,
+             last_error_message
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::smallint[],
              $14::integer[], $15::integer[], $16::text[], $17::timestamptz[], $18::timestamptz[],
              $19::timestamptz[], $20::integer[], $21::bigint[], $22::text[])
-         ON CONFLICT (message_id, run) DO UPDATE SET
+             AS new (message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
+             source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
+             next_attempt_at, matched_at, updated_at, held_partition, held_offset, last_error_message)
+         LEFT JOIN LATERAL (
+             SELECT deliveries.matched_at FROM deliveries
+             WHERE deliveries.message_id = new.message_id AND deliveries.run = new.run
+                 AND deliveries.matched_at BETWEEN new.matched_at - interval '2 days'
+                     AND new.matched_at + interval '2 days'
+             LIMIT 1
+         ) AS known ON true
+         ON CONFLICT (message_id, run, matched_at) DO UPDATE SET
              status = excluded.status,
              rank = excluded.rank,
              attempt = excluded.attempt,

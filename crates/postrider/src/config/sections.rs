@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use postrider_control::{projector::LogPolicy, upkeep::Retention};
 use postrider_domain::egress::IpNet;
 use serde::Deserialize;
 
@@ -40,6 +41,10 @@ pub struct Config {
     pub dispatcher: DispatcherSection,
     /// Topics that events are read from, besides `<prefix>.events`, which always is one.
     pub sources: Vec<SourceSection>,
+    /// What is stored of deliveries.
+    pub projector: ProjectorSection,
+    /// How long what is kept.
+    pub retention: RetentionSection,
     /// Schemas of Avro records in sources.
     pub schema_registry: SchemaRegistrySection,
     /// How the process ends.
@@ -180,6 +185,54 @@ pub struct DispatcherSection {
     pub max_waiting_bytes: ByteSize,
 }
 
+/// `[projector]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectorSection {
+    /// Which deliveries are stored one by one: `all`; `failures`, those that were not delivered at the first attempt; or
+    /// `sampled`, those and one in `sample_one_in` of the others. Counts are exact in any case.
+    pub log: DeliveryLog,
+    /// Of how many deliveries that were delivered at once one is stored, with `log = "sampled"`.
+    pub sample_one_in: NonZeroU32,
+}
+
+/// Which deliveries are stored one by one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryLog {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that were not delivered at the first attempt.
+    Failures,
+    /// Those, and some of the others.
+    Sampled,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Deliveries with their attempts.
+    #[serde(with = "humantime_serde")]
+    pub deliveries: Duration,
+    /// Test sends.
+    #[serde(with = "humantime_serde")]
+    pub tests: Duration,
+    /// The audit log, by whole months.
+    #[serde(with = "humantime_serde")]
+    pub audit: Duration,
+    /// Counts by minute, for analytics.
+    #[serde(with = "humantime_serde")]
+    pub minutes: Duration,
+    /// Counts by hour.
+    #[serde(with = "humantime_serde")]
+    pub hours: Duration,
+    /// Counts by day.
+    #[serde(with = "humantime_serde")]
+    pub days: Duration,
+}
+
 /// `[shutdown]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -272,6 +325,38 @@ impl Default for DispatcherSection {
             egress_gate: true,
             egress_grace: Duration::from_hours(24),
             max_waiting_bytes: ByteSize::mebibytes(64),
+        }
+    }
+}
+
+impl Default for ProjectorSection {
+    fn default() -> Self {
+        Self { log: DeliveryLog::All, sample_one_in: count(100) }
+    }
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        let Retention { deliveries, tests, audit, minutes, hours, days } = Retention::default();
+        Self { deliveries, tests, audit, minutes, hours, days }
+    }
+}
+
+impl RetentionSection {
+    /// As the control plane takes it.
+    pub fn to_retention(&self) -> Retention {
+        let Self { deliveries, tests, audit, minutes, hours, days } = *self;
+        Retention { deliveries, tests, audit, minutes, hours, days }
+    }
+}
+
+impl ProjectorSection {
+    /// As the control plane takes it.
+    pub fn to_policy(&self) -> LogPolicy {
+        match self.log {
+            DeliveryLog::All => LogPolicy::All,
+            DeliveryLog::Failures => LogPolicy::Failures,
+            DeliveryLog::Sampled => LogPolicy::Sampled(self.sample_one_in),
         }
     }
 }

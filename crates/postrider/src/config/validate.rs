@@ -1,6 +1,6 @@
 //! Checks that types can't make, and the files that secrets are in.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use postrider_control::api::is_origin;
 use postrider_domain::{seal::KeyRing, tier::Tiers};
@@ -23,6 +23,11 @@ pub const BUILT_IN_SOURCE: &str = "events";
 const MAX_PREFIX: usize = 200;
 /// The most requests to one endpoint at the same time.
 const MAX_LANE_CONCURRENCY: u32 = postrider_domain::concurrency::MAX_CONCURRENCY as u32;
+
+/// What is kept by days is kept for one at least.
+const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
+/// Ten years.
+const LONGEST_RETENTION: Duration = Duration::from_hours(24 * 3_660);
 
 /// Reads the files that secrets are in, and checks what is set.
 pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError> {
@@ -54,6 +59,19 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
     if let Some(text) = config.api.cors_origins.iter().find(|text| !is_origin(text)) {
         let problem = format!("has '{text}': use origins such as https://app.example.com, without a path, or *");
         return invalid(&["api", "cors_origins"], problem);
+    }
+    let retention = &config.retention;
+    for (key, duration) in [
+        ("deliveries", retention.deliveries),
+        ("tests", retention.tests),
+        ("audit", retention.audit),
+        ("minutes", retention.minutes),
+        ("hours", retention.hours),
+        ("days", retention.days),
+    ] {
+        if !(SHORTEST_RETENTION..=LONGEST_RETENTION).contains(&duration) {
+            return invalid(&["retention", key], "must be 1 day to 10 years".to_owned());
+        }
     }
     let concurrency = config.dispatcher.lane_concurrency.get();
     if concurrency > MAX_LANE_CONCURRENCY {

@@ -13,6 +13,7 @@ use postrider_control::{
     projector::Projector,
     relay::{Relay, RelayConfig},
     security::SecurityLog,
+    upkeep::Upkeep,
 };
 use postrider_pipeline::egress::{EndpointTls, ResolveError, VettedResolver};
 use tracing::info;
@@ -30,6 +31,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         max_body_bytes: section.max_body_bytes.in_memory(),
         request_timeout: section.request_timeout,
         publish_timeout: section.publish_timeout,
+        retention: parts.config.retention.to_retention(),
     })
     .await?;
     let address = api.local_addr()?;
@@ -74,7 +76,7 @@ pub fn start_relay(parts: &Parts, lifecycle: &mut Lifecycle) {
     });
 }
 
-/// Starts the projector.
+/// Starts the projector, and the upkeep of what it writes.
 pub fn start_projector(parts: &Parts, lifecycle: &mut Lifecycle) {
     let kafka = &parts.kafka;
     let projector = Projector::new(
@@ -83,9 +85,16 @@ pub fn start_projector(parts: &Parts, lifecycle: &mut Lifecycle) {
         parts.postgres(),
         kafka.layout.codec().clone(),
         kafka.producer.clone(),
+        parts.config.projector.to_policy(),
         parts.readiness.register("projector"),
     );
     lifecycle.spawn("the projector", projector.run(parts.shutdown.clone()));
+    let upkeep = Upkeep::new(parts.postgres(), parts.config.retention.to_retention());
+    let shutdown = parts.shutdown.clone();
+    lifecycle.spawn("the upkeep of the log", async move {
+        upkeep.run(shutdown).await;
+        Ok::<(), Infallible>(())
+    });
 }
 
 /// Looks names up as deliveries do, for the API.

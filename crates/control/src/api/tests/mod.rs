@@ -1,6 +1,7 @@
 //! The API in process: real routes and a real Postgres, with fakes for name resolution and Kafka.
 
 mod access;
+mod analytics;
 mod deliveries;
 mod endpoints;
 mod event_types;

@@ -11,7 +11,7 @@ use postrider_kafka::{Codec, Readiness, TestPartition};
 use postrider_postgres::projector_offsets;
 use serde_json::json;
 
-use super::{STATE_TOPIC, Shared, own, record, shared, until};
+use super::{LogPolicy, STATE_TOPIC, Shared, own, record, shared, until};
 use crate::api::tests::fixture::Fixture as Api;
 
 const AT: &str = "2026-01-31T12:00:00.000Z";
@@ -26,7 +26,7 @@ struct Owner {
 impl Owner {
     fn beside(api: &Api) -> Self {
         let codec = Codec::new();
-        let shared = shared(api.database.clone(), codec.clone(), &Readiness::new());
+        let shared = shared(api.database.clone(), codec.clone(), &Readiness::new(), LogPolicy::All);
         let (feed, _task) = own(&shared, STATE_TOPIC, 0);
         Self { codec, shared, feed }
     }

@@ -1,10 +1,11 @@
-//! The delivery log, as the API shows it.
+//! The delivery log and what is counted, as the API shows them.
 
+mod analytics;
 mod deliveries;
 
 use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    deliveries::tests()
+    [analytics::tests(), deliveries::tests()].into_iter().flatten().collect()
 }

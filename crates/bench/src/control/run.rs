@@ -1,0 +1,58 @@
+//! One measurement after the other.
+
+use std::time::Duration;
+
+use super::dataset::{self, Size};
+use super::plane::Plane;
+use super::target::Target;
+use super::{edits, projection, publishing, reads};
+
+const ALL_ROLES: &str = "api,relay,projector,matcher,dispatcher,retrier,replayer";
+
+/// How much to measure with.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ControlOptions {
+    /// Endpoints.
+    #[arg(long, default_value_t = 100_000)]
+    pub endpoints: usize,
+    /// Rows of the delivery log, over 30 days.
+    #[arg(long, default_value_t = 10_000_000)]
+    pub deliveries: usize,
+    /// Deliveries that the analytics have counted, over 30 days.
+    #[arg(long, default_value_t = 100_000_000)]
+    pub counted: usize,
+    /// Attempts that the projector works off.
+    #[arg(long, default_value_t = 500_000)]
+    pub attempts: usize,
+    /// How long events are published and endpoints edited, seconds.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+}
+
+/// Measures, prints one line for each target, and answers whether all are reached.
+pub async fn run(options: &ControlOptions) -> anyhow::Result<bool> {
+    let size = Size { endpoints: options.endpoints, deliveries: options.deliveries, counted: options.counted };
+    println!("{} endpoints, made over the API …", size.endpoints);
+    let mut plane = Plane::start(size.endpoints).await?;
+    plane.sql(&dataset::partitions()).await?;
+    println!("a month of {} deliveries, and counts of {} …", size.deliveries, size.counted);
+    dataset::fill(&plane, size).await?;
+    let length = Duration::from_secs(options.seconds);
+
+    let mut targets: Vec<Target> = Vec::new();
+    println!("reading …");
+    plane.serve("api").await?;
+    targets.extend(reads::measure(&plane).await?);
+    println!("projecting {} attempts …", options.attempts);
+    targets.extend(projection::measure(&mut plane, options.attempts).await?);
+    println!("publishing for {} s …", options.seconds);
+    plane.serve(ALL_ROLES).await?;
+    targets.extend(publishing::measure(&plane, length).await?);
+    println!("editing for {} s …", options.seconds);
+    targets.extend(edits::measure(&plane, length).await?);
+    plane.stop().await?;
+
+    println!();
+    targets.iter().for_each(|target| println!("{target}"));
+    Ok(targets.iter().all(Target::is_met))
+}

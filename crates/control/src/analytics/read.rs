@@ -1,0 +1,89 @@
+//! Reading counts.
+
+use std::collections::BTreeMap;
+
+use postrider_domain::{Timestamp, rollup::Segment, tally::Tally};
+use postrider_postgres::{
+    Error, PgConnection,
+    rollups::{self, EventTypes, FailingEndpoint, Subject},
+};
+
+use super::Window;
+
+/// What happened in one step of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// When it begins.
+    pub at: Timestamp,
+    /// What was counted.
+    pub tally: Tally,
+}
+
+/// What `subject` comes to over a window. To be called in a transaction.
+pub async fn total(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    event_type: Option<&str>,
+    window: Window,
+) -> Result<Tally, Error> {
+    let mut sum = Tally::default();
+    for part in window.segments() {
+        let rows = rollups::read(conn, subject, event_type.map_or(EventTypes::Total, EventTypes::One), part).await?;
+        rows.iter().for_each(|row| sum.merge(&row.tally));
+    }
+    Ok(sum)
+}
+
+/// What each event type of `subject` comes to over a window, those with the most attempts first. To be called in a
+/// transaction.
+pub async fn by_event_type(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    window: Window,
+    limit: usize,
+) -> Result<Vec<(String, Tally)>, Error> {
+    let mut sums: BTreeMap<String, Tally> = BTreeMap::new();
+    for part in window.segments() {
+        for row in rollups::read(conn, subject, EventTypes::Each, part).await? {
+            sums.entry(row.key.event_type).or_default().merge(&row.tally);
+        }
+    }
+    let mut found: Vec<(String, Tally)> = sums.into_iter().collect();
+    found.sort_by(|(_, a), (_, b)| (b.attempts, b.ended()).cmp(&(a.attempts, a.ended())));
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// What `subject` comes to in each step, those without anything too. To be called in a transaction.
+pub async fn series(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    event_type: Option<&str>,
+    steps: Segment,
+) -> Result<Vec<Point>, Error> {
+    let mut rows = rollups::read(conn, subject, event_type.map_or(EventTypes::Total, EventTypes::One), steps)
+        .await?
+        .into_iter()
+        .peekable();
+    let mut points = Vec::new();
+    let mut at = steps.from;
+    while at < steps.to {
+        let mut tally = Tally::default();
+        while let Some(row) = rows.next_if(|row| row.key.bucket <= at) {
+            tally.merge(&row.tally);
+        }
+        points.push(Point { at, tally });
+        at = at + steps.grain.length();
+    }
+    Ok(points)
+}
+
+/// The endpoints of a tenant (none: of all) that failed most. To be called in a transaction.
+pub async fn failing(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    part: Segment,
+    limit: u32,
+) -> Result<Vec<FailingEndpoint>, Error> {
+    rollups::failing(conn, subject.tenant(), part, i64::from(limit)).await
+}
