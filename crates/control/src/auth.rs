@@ -116,6 +116,12 @@ scopes! {
     EndpointsRead = "endpoints:read",
     /// Make, change and delete endpoints.
     EndpointsWrite = "endpoints:write",
+    /// See which signing secrets endpoints have (never their text).
+    SecretsRead = "secrets:read",
+    /// Rotate and end signing secrets.
+    SecretsWrite = "secrets:write",
+    /// See the text of signing secrets; each time is in the audit log.
+    SecretsReveal = "secrets:reveal",
     /// See subscriptions.
     SubscriptionsRead = "subscriptions:read",
     /// Make, change and delete subscriptions.

@@ -1,4 +1,5 @@
-//! Projector: writes what happened to deliveries into the log, and which endpoints were disabled into their rows.
+//! Projector: writes what happened to deliveries into the log, how endpoints do beside it, and which of them were disabled
+//! into their rows.
 //!
 //! Reads:        postrider.delivery-events   (key: message id; endpoint id of a range)
 //!               postrider.endpoint-state    (key: endpoint id)
@@ -10,6 +11,7 @@
 //! Writing a record twice changes no row (an attempt is identified by its record's coordinates, a row only moves
 //! forward), so what matters is that none is left out; only those that were not written before are counted.
 
+mod activity;
 mod batch;
 mod counts;
 mod health;

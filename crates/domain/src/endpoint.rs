@@ -56,6 +56,9 @@ pub struct EndpointSettings {
     /// What the body is.
     #[serde(skip_serializing_if = "is_default")]
     pub body: BodyStyle,
+    /// The largest body that is sent to it, in bytes; none: as large as any is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_payload_bytes: Option<u32>,
     /// Headers that are sent with every request.
     #[serde(skip_serializing_if = "is_default")]
     pub headers: Vec<CustomHeader>,

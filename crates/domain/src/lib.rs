@@ -17,6 +17,7 @@ pub mod event_type;
 pub mod failing;
 pub mod filter;
 pub mod gate;
+pub mod health;
 pub mod histogram;
 pub mod ids;
 pub mod index;

@@ -8,4 +8,5 @@ mod write;
 pub use held::{end_late, end_ranges, forget_ranges, lock_out_deliveries, lock_out_ranges};
 pub use read::{DeliveryFilter, DeliveryKey, attempts_of, known_runs, list, runs_of};
 pub use row::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus};
+pub(crate) use write::column;
 pub use write::{insert_attempts, upsert_deliveries};

@@ -9,6 +9,8 @@ pub mod audit;
 mod connect;
 mod database;
 pub mod delivery_log;
+pub mod endpoint_activity;
+pub mod endpoint_history;
 pub mod endpoints;
 pub mod event_types;
 pub mod idempotency;
@@ -24,10 +26,12 @@ pub mod security_events;
 pub mod subscriptions;
 pub mod templates;
 pub mod tenants;
+mod words;
 
 pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};
 pub use database::{Database, SERVICE_ROLE, Wall, connect_service};
 pub use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
+pub use words::UnknownWord;
 
 /// The error of a stored value that the domain does not take back.
 pub(crate) fn undecodable(column: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -11,9 +11,13 @@ use serde::Deserialize;
 
 use super::{
     endpoint_patch::EndpointPatchInput,
-    endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
+    endpoint_setting_types::{
+        BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SecretRotation, SigningJson,
+        VerificationMethod,
+    },
     problem::Problem,
     schema::{FilterJson, MappingJson, RetryJson, SecretJson},
+    secret_types::{SecretKindJson, new_secret},
     state::ApiState,
     validate::{self, DEFAULT_TIMEOUT_MS},
 };
@@ -67,6 +71,10 @@ macro_rules! endpoint_input {
             signing: Option<SigningJson>,
             /// What the body is; the envelope if not given.
             body: Option<BodyJson>,
+            /// The largest body that is sent to it, in bytes: what is larger goes to the dead-letter queue. As large as
+            /// any is, 1 MiB, if not given.
+            #[oai(validator(minimum(value = "1024"), maximum(value = "1048576")))]
+            max_payload_bytes: Option<u32>,
             /// Headers that are sent with every request, at most 20: name and value (4,096 bytes). Values are kept
             /// sealed and not shown again.
             #[serde(default)]
@@ -80,6 +88,14 @@ macro_rules! endpoint_input {
             /// When nothing is sent.
             #[oai(validator(max_items = 20))]
             maintenance: Option<Vec<MaintenanceJson>>,
+            /// What its owner keeps with it: at most 50 names (64 characters) and texts (500 characters). It is not sent.
+            #[serde(default)]
+            #[oai(default)]
+            metadata: BTreeMap<String, String>,
+            /// How it has to show that it wants events before any are sent to it; it need not if not given.
+            verification: Option<VerificationMethod>,
+            /// How its signing secret changes by itself; it does not if not given.
+            secret_rotation: Option<SecretRotation>,
             $($more)*
         }
 
@@ -100,7 +116,11 @@ macro_rules! endpoint_input {
                     headers: MaybeUndefined::Value(self.headers),
                     client_certificate: MaybeUndefined::from_opt_null(self.client_certificate),
                     ca: MaybeUndefined::from_opt_null(self.ca),
+                    max_payload_bytes: MaybeUndefined::from_opt_null(self.max_payload_bytes),
                     maintenance: MaybeUndefined::from_opt_null(self.maintenance),
+                    metadata: MaybeUndefined::Value(self.metadata.into_iter().map(|(n, text)| (n, Some(text))).collect()),
+                    verification: MaybeUndefined::from_opt_null(self.verification),
+                    secret_rotation: MaybeUndefined::from_opt_null(self.secret_rotation),
                 }
             }
         }
@@ -118,6 +138,11 @@ endpoint_input! {
         #[serde(default)]
         #[oai(default, validator(max_items = 100))]
         subscriptions: Vec<InlineSubscription>,
+        /// A signing secret of your own: `whsec_` and 24 to 64 random bytes in base64, or `whsk_` and an ed25519 private
+        /// key. Postrider makes one if not given.
+        secret: Option<SecretJson>,
+        /// What kind of secret is made: `hmac` if not given.
+        secret_kind: Option<SecretKindJson>,
     }
 }
 
@@ -163,7 +188,13 @@ impl Example for EndpointInput {
             headers: BTreeMap::new(),
             client_certificate: None,
             ca: None,
+            max_payload_bytes: None,
             maintenance: None,
+            metadata: BTreeMap::from([("team".to_owned(), "warehouse".to_owned())]),
+            verification: None,
+            secret_rotation: None,
+            secret: None,
+            secret_kind: None,
         }
     }
 }
@@ -184,7 +215,11 @@ impl Example for EndpointReplacement {
             headers: BTreeMap::new(),
             client_certificate: None,
             ca: None,
+            max_payload_bytes: None,
             maintenance: None,
+            metadata: BTreeMap::from([("team".to_owned(), "warehouse".to_owned())]),
+            verification: None,
+            secret_rotation: None,
         }
     }
 }
@@ -204,6 +239,7 @@ impl EndpointInput {
             let detail = format!("at most {MAX_PER_ENDPOINT} subscriptions are allowed");
             return Err(Problem::field("/subscriptions", detail));
         }
+        let secret = new_secret(self.secret.as_ref(), self.secret_kind)?;
         let given = self.into_patch().check(state).await?;
         Ok(NewEndpoint {
             name: given.name.expect("it is required"),
@@ -213,6 +249,10 @@ impl EndpointInput {
             timeout_ms: given.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS),
             retry: given.retry.unwrap_or_default(),
             settings: given.settings,
+            metadata: given.metadata,
+            verification: given.verification.flatten(),
+            rotation: given.rotation.flatten(),
+            secret,
             subscriptions,
         })
     }
@@ -223,6 +263,7 @@ impl EndpointReplacement {
     pub(super) async fn check(self, state: &ApiState) -> Result<EndpointPatch, Problem> {
         let mut patch = self.into_patch().check(state).await?;
         patch.settings.removes_other_headers = true;
+        patch.metadata.removes_others = true;
         Ok(patch)
     }
 }

@@ -9,14 +9,23 @@ use poem_openapi::{
 use serde::Deserialize;
 
 use super::{
-    endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
+    body::escaped,
+    endpoint_setting_types::{
+        BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SecretRotation, SigningJson,
+        VerificationMethod,
+    },
     endpoint_settings::SettingsInput,
     problem::Problem,
     schema::{RetryJson, SecretJson},
     state::ApiState,
     validate::{self, DEFAULT_TIMEOUT_MS},
 };
-use crate::manage::endpoints::EndpointPatch;
+use crate::manage::{endpoint_metadata::MetadataPatch, endpoints::EndpointPatch};
+
+/// The longest name of an entry of metadata.
+const MAX_METADATA_NAME_CHARACTERS: usize = 64;
+/// The longest text of one.
+const MAX_METADATA_CHARACTERS: usize = 500;
 
 /// What of an endpoint is to be changed, as JSON Merge Patch (RFC 7396): what is not given stays, and what is null goes
 /// back to its default.
@@ -48,6 +57,9 @@ pub(super) struct EndpointPatchInput {
     pub signing: MaybeUndefined<SigningJson>,
     /// What the body is, of events that are matched from then on.
     pub body: MaybeUndefined<BodyJson>,
+    /// The largest body that is sent to it, in bytes; null: as large as any is.
+    #[oai(validator(minimum(value = "1024"), maximum(value = "1048576")))]
+    pub max_payload_bytes: MaybeUndefined<u32>,
     /// Headers that change, by name: a value, or null to remove the header. Those that are not named stay, and so
     /// does one whose value is `********`. Null removes them all.
     pub headers: MaybeUndefined<BTreeMap<String, Option<SecretJson>>>,
@@ -59,6 +71,12 @@ pub(super) struct EndpointPatchInput {
     /// When nothing is sent: replaces all that were given before.
     #[oai(validator(max_items = 20))]
     pub maintenance: MaybeUndefined<Vec<MaintenanceJson>>,
+    /// Metadata that changes, by name: a text, or null to remove it. What is not named stays. Null removes it all.
+    pub metadata: MaybeUndefined<BTreeMap<String, Option<String>>>,
+    /// How it has to show that it wants events; null: it need not.
+    pub verification: MaybeUndefined<VerificationMethod>,
+    /// How its signing secret changes by itself; null: it does not.
+    pub secret_rotation: MaybeUndefined<SecretRotation>,
 }
 
 impl Example for EndpointPatchInput {
@@ -80,6 +98,7 @@ impl EndpointPatchInput {
             ordering: self.ordering,
             signing: self.signing,
             body: self.body,
+            max_payload_bytes: self.max_payload_bytes,
             headers: self.headers,
             client_certificate: self.client_certificate,
             ca: self.ca,
@@ -94,12 +113,42 @@ impl EndpointPatchInput {
             timeout_ms: or_default(self.timeout_ms, DEFAULT_TIMEOUT_MS).map(timeout_ms).transpose()?,
             retry: or_default(self.retry, RetryJson::default()).map(|retry| retry.0),
             settings: settings.check(state.check_certificates)?,
+            metadata: metadata(self.metadata)?,
+            verification: named(self.verification).map(|method| method.map(Into::into)),
+            rotation: match named(self.secret_rotation) {
+                Some(Some(rotation)) => Some(Some(rotation.check("/secret_rotation")?)),
+                other => other.map(|_| None),
+            },
             // Last: it may ask a name server.
             target: match required("/url", self.url)? {
                 Some(url) => Some(validate::url("/url", &url, state).await?),
                 None => None,
             },
         })
+    }
+}
+
+fn metadata(field: MaybeUndefined<BTreeMap<String, Option<String>>>) -> Result<MetadataPatch, Problem> {
+    let removes_others = field.is_null();
+    let entries = or_default(field, BTreeMap::new()).unwrap_or_default();
+    for (name, text) in &entries {
+        let field = || format!("/metadata/{}", escaped(name));
+        if name.is_empty() {
+            return Err(Problem::field(field(), "needs a name"));
+        }
+        validate::line(&field(), name, MAX_METADATA_NAME_CHARACTERS)?;
+        validate::line(&field(), text.as_deref().unwrap_or_default(), MAX_METADATA_CHARACTERS)?;
+    }
+    Ok(MetadataPatch { entries, removes_others })
+}
+
+/// What a field says, if it is there.
+#[expect(clippy::option_option, reason = "not named, removed and set, as in a patch")]
+pub(super) fn named<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
+    match field {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The values of an endpoint's settings, as JSON and as the document shows them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use poem_openapi::{
-    Object,
+    Enum, Object,
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
@@ -11,10 +11,21 @@ use postrider_domain::{
     RateLimit,
     endpoint::{BodyStyle, HmacEncoding, MaintenanceWindow, Ordering, SigningStyle},
 };
+use postrider_postgres::endpoints::{RotationSchedule, Verification};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::schema::{SecretJson, Time, documented_type};
+use super::{
+    problem::Problem,
+    schema::{SecretJson, Time, documented_type},
+};
+
+/// How often a secret may change by itself.
+const ROTATION_SECONDS: RangeInclusive<u32> = 3_600..=365 * 86_400;
+/// How long a secret that is replaced signs at most.
+pub(super) const MAX_GRACE_SECONDS: u32 = 7 * 86_400;
+/// How long it does usually.
+pub(super) const DEFAULT_GRACE_SECONDS: u32 = 86_400;
 
 /// How many deliveries an endpoint takes, as the domain reads and writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,6 +78,74 @@ pub(super) struct ClientCertificate {
     pub certificate: String,
     /// Its private key, without a passphrase: PEM.
     pub private_key: SecretJson,
+}
+
+/// How an endpoint shows that it wants events: `cloudevents` asks it by the `OPTIONS` request of CloudEvents' abuse
+/// protection, `challenge` posts it a text that it has to answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(super) enum VerificationMethod {
+    Cloudevents,
+    Challenge,
+}
+
+/// How a signing secret changes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Object, Deserialize)]
+#[oai(deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretRotation {
+    /// After how many seconds, at least an hour and at most a year.
+    #[oai(validator(minimum(value = "3600"), maximum(value = "31536000")))]
+    pub every_seconds: u32,
+    /// For how many seconds the secret before still signs: at most 7 days, and no longer than `every_seconds`.
+    #[serde(default = "default_grace_seconds")]
+    #[oai(default = "default_grace_seconds", validator(maximum(value = "604800")))]
+    pub grace_seconds: u32,
+}
+
+fn default_grace_seconds() -> u32 {
+    DEFAULT_GRACE_SECONDS
+}
+
+impl SecretRotation {
+    /// Checks every value.
+    pub(super) fn check(self, field: &str) -> Result<RotationSchedule, Problem> {
+        let Self { every_seconds, grace_seconds } = self;
+        if !ROTATION_SECONDS.contains(&every_seconds) {
+            let detail = format!("must be {} to {} seconds", ROTATION_SECONDS.start(), ROTATION_SECONDS.end());
+            return Err(Problem::field(format!("{field}/every_seconds"), detail));
+        }
+        if grace_seconds > MAX_GRACE_SECONDS.min(every_seconds) {
+            let detail = format!("must be at most {MAX_GRACE_SECONDS} seconds, and no longer than 'every_seconds'");
+            return Err(Problem::field(format!("{field}/grace_seconds"), detail));
+        }
+        Ok(RotationSchedule { every_seconds, grace_seconds })
+    }
+}
+
+impl From<RotationSchedule> for SecretRotation {
+    fn from(schedule: RotationSchedule) -> Self {
+        Self { every_seconds: schedule.every_seconds, grace_seconds: schedule.grace_seconds }
+    }
+}
+
+impl From<VerificationMethod> for Verification {
+    fn from(method: VerificationMethod) -> Self {
+        match method {
+            VerificationMethod::Cloudevents => Self::Cloudevents,
+            VerificationMethod::Challenge => Self::Challenge,
+        }
+    }
+}
+
+impl From<Verification> for VerificationMethod {
+    fn from(method: Verification) -> Self {
+        match method {
+            Verification::Cloudevents => Self::Cloudevents,
+            Verification::Challenge => Self::Challenge,
+        }
+    }
 }
 
 documented_type!(

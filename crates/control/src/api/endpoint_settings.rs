@@ -7,11 +7,12 @@ use postrider_domain::{
     RateLimit,
     custom_header::{check_custom_header, check_signature_header},
     endpoint::{EndpointSettings, MaintenanceWindow, SigningStyle},
+    envelope::MAX_BODY_BYTES,
 };
 
 use super::{
     body::escaped,
-    endpoint_patch::or_default,
+    endpoint_patch::{named, or_default},
     endpoint_setting_types::{BodyJson, ClientCertificate, MaintenanceJson, OrderingJson, RateLimitJson, SigningJson},
     problem::Problem,
     schema::{SecretJson, Time},
@@ -24,6 +25,8 @@ use crate::{
 
 /// The most maintenance windows of one endpoint.
 const MAX_MAINTENANCE_WINDOWS: usize = 20;
+/// The lowest limit of a body.
+const MIN_PAYLOAD_LIMIT_BYTES: u32 = 1_024;
 /// The longest certificate chain, private key or list of authorities.
 const MAX_PEM_BYTES: usize = 64 << 10;
 
@@ -34,6 +37,7 @@ pub(super) struct SettingsInput {
     pub ordering: MaybeUndefined<OrderingJson>,
     pub signing: MaybeUndefined<SigningJson>,
     pub body: MaybeUndefined<BodyJson>,
+    pub max_payload_bytes: MaybeUndefined<u32>,
     pub headers: MaybeUndefined<BTreeMap<String, Option<SecretJson>>>,
     pub client_certificate: MaybeUndefined<ClientCertificate>,
     pub ca: MaybeUndefined<String>,
@@ -49,6 +53,10 @@ impl SettingsInput {
             ordering: named(self.ordering).map(|ordering| ordering.map(|ordering| ordering.0)),
             signing: or_default(self.signing, SigningJson::Standard).map(signing).transpose()?,
             body: or_default(self.body, BodyJson::default()).map(|body| body.0),
+            max_payload_bytes: match named(self.max_payload_bytes) {
+                Some(Some(bytes)) => Some(Some(max_payload_bytes(bytes)?)),
+                other => other,
+            },
             headers: headers(or_default(self.headers, BTreeMap::new()).unwrap_or_default())?,
             removes_other_headers,
             client_identity: match named(self.client_certificate) {
@@ -64,22 +72,20 @@ impl SettingsInput {
     }
 }
 
-/// What a field says, if it is there.
-#[expect(clippy::option_option, reason = "not named, removed and set, as in a patch")]
-fn named<T>(field: MaybeUndefined<T>) -> Option<Option<T>> {
-    match field {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
-    }
-}
-
 fn signing(json: SigningJson) -> Result<SigningStyle, Problem> {
     if let SigningJson::Hmac { header, .. } = &json {
         check_signature_header(header)
             .map_err(|refused| Problem::field("/signing/hmac/header", refused.to_string()))?;
     }
     Ok(json.into())
+}
+
+fn max_payload_bytes(bytes: u32) -> Result<u32, Problem> {
+    let most = u32::try_from(MAX_BODY_BYTES).unwrap_or(u32::MAX);
+    if (MIN_PAYLOAD_LIMIT_BYTES..=most).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(Problem::field("/max_payload_bytes", format!("must be {MIN_PAYLOAD_LIMIT_BYTES} to {most} bytes")))
 }
 
 fn headers(json: BTreeMap<String, Option<SecretJson>>) -> Result<BTreeMap<String, Option<SecretText>>, Problem> {
@@ -160,6 +166,8 @@ pub(super) struct Settings {
     signing: SigningJson,
     /// What the body is.
     body: BodyJson,
+    /// The largest body that is sent to it, in bytes; null: as large as any is.
+    max_payload_bytes: Option<u32>,
     /// Headers that are sent with every request. Their values are not shown: each is `********`.
     headers: BTreeMap<String, String>,
     /// Whether it has a client certificate, which is not shown.
@@ -178,6 +186,7 @@ impl From<EndpointSettings> for Settings {
             ordering: settings.ordering.map(OrderingJson),
             signing: settings.signing.into(),
             body: BodyJson(settings.body),
+            max_payload_bytes: settings.max_payload_bytes,
             headers: settings.headers.into_iter().map(|header| (header.name, REDACTED.to_owned())).collect(),
             client_certificate_set: settings.client_identity.is_some(),
             ca: settings.ca,

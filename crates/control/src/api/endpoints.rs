@@ -6,7 +6,10 @@ use poem_openapi::{
     param::{Header, Path, Query},
 };
 use postrider_domain::EndpointId;
-use postrider_postgres::endpoints::{self, EndpointRow};
+use postrider_postgres::{
+    endpoint_activity,
+    endpoints::{self, EndpointRow},
+};
 
 use super::{
     access::Authenticated,
@@ -80,7 +83,13 @@ impl Endpoints {
         let page = PageRequest::<EndpointId>::parse(cursor.0.as_deref(), limit.0)?;
         let mut conn = state.pool.tenant(tenant).await?;
         let rows = endpoints::list(&mut conn, tenant, page.after.as_ref(), page.rows_to_read()).await?;
-        Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Endpoint::of(row, &state.key_ring))?))
+        let ids: Vec<&EndpointId> = rows.iter().map(|row| &row.id).collect();
+        let totals = endpoint_activity::list(&mut conn, tenant, &ids).await?;
+        let answer = |row: EndpointRow| {
+            let totals = totals.iter().find(|totals| totals.endpoint == row.id).cloned();
+            Endpoint::of(row, totals, &state.key_ring)
+        };
+        Ok(Found(page.page(rows, |row| row.id.to_string(), answer)?))
     }
 
     /// Get an endpoint
@@ -98,7 +107,8 @@ impl Endpoints {
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
-        Ok(versioned(row, state)?)
+        drop(conn);
+        Ok(versioned(row, state).await?)
     }
 
     /// Change an endpoint
@@ -127,7 +137,7 @@ impl Endpoints {
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state)?)
+        Ok(versioned(row, state).await?)
     }
 
     /// Replace an endpoint
@@ -155,7 +165,7 @@ impl Endpoints {
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state)?)
+        Ok(versioned(row, state).await?)
     }
 
     /// Delete an endpoint
@@ -184,9 +194,11 @@ impl Endpoints {
 }
 
 /// The answer for a row.
-pub(super) fn versioned(row: EndpointRow, state: &ApiState) -> Result<Versioned<Endpoint>, Problem> {
+pub(super) async fn versioned(row: EndpointRow, state: &ApiState) -> Result<Versioned<Endpoint>, Problem> {
+    let mut conn = state.pool.tenant(&row.tenant).await?;
+    let totals = endpoint_activity::list(&mut conn, &row.tenant, &[&row.id]).await?.pop();
     let version = row.version;
-    Ok(Versioned { body: Endpoint::of(row, &state.key_ring)?, version })
+    Ok(Versioned { body: Endpoint::of(row, totals, &state.key_ring)?, version })
 }
 
 pub(super) fn parse_id(text: &str) -> Result<EndpointId, Problem> {

@@ -9,13 +9,16 @@ mod body;
 mod cors;
 mod deliveries;
 mod delivery_types;
+mod endpoint_action_types;
 mod endpoint_actions;
+mod endpoint_health;
 mod endpoint_input;
 mod endpoint_parts;
 mod endpoint_patch;
 mod endpoint_setting_types;
 mod endpoint_settings;
 mod endpoint_types;
+mod endpoint_verification;
 mod endpoints;
 mod etag;
 mod event_type_types;
@@ -32,9 +35,12 @@ mod pagination;
 mod parameter;
 mod polish;
 mod problem;
+mod public_keys;
 mod respond;
 mod resume;
 mod schema;
+mod secret_types;
+mod secrets;
 mod security_events;
 mod server;
 mod snippets;
@@ -54,5 +60,6 @@ pub use openapi::openapi_document;
 pub use problem::{Problem, ProblemKind};
 pub use server::{Api, ApiError, serve};
 pub use state::{
-    ApiConfig, ApiState, CertificateCheck, EventToPublish, HostResolver, PublishError, Published, Publisher,
+    ApiConfig, ApiState, CertificateCheck, EventToPublish, Handshakes, HostResolver, PublishError, Published,
+    Publisher, Question, Reply,
 };

@@ -28,6 +28,8 @@ pub(crate) enum Tag {
     ApiKeys,
     /// Where events are delivered.
     Endpoints,
+    /// What an endpoint's deliveries are signed with: shared secrets, or ed25519 keys whose public halves are published.
+    Secrets,
     /// Which events an endpoint gets.
     Subscriptions,
     /// What platforms want of a request, ready to make endpoints of: those that come with Postrider, and a tenant's own.

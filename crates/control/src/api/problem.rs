@@ -287,6 +287,15 @@ documented_problems!(
 );
 
 documented_problems!(
+    /// What an operation that is open to everybody may answer instead.
+    OpenProblem:
+    BadRequest => "A parameter can't be read.",
+    NotFound => "No such thing.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database can't be reached for now.",
+);
+
+documented_problems!(
     /// What an operation with a body may answer instead.
     WriteProblem:
     BadRequest => "The body is not JSON, or a parameter can't be read.",

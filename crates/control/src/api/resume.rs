@@ -15,7 +15,7 @@ use super::{
     problem::Problem,
     schema::{Time, documented_type},
 };
-use crate::manage::endpoints::Held;
+use crate::manage::endpoint_state::Held;
 
 /// How an endpoint is resumed.
 #[derive(Debug, Object, Deserialize)]

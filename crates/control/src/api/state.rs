@@ -8,7 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing};
+use postrider_domain::{
+    TenantId, Timestamp,
+    egress::{EgressPolicy, Url},
+    seal::{KeyRing, Zeroizing},
+};
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::Database;
 
@@ -60,6 +64,8 @@ pub struct ApiState {
     pub resolver: Arc<dyn HostResolver>,
     /// Whether deliveries can be made with certificates of an endpoint's own.
     pub check_certificates: CertificateCheck,
+    /// Asks endpoints whether they want events.
+    pub handshakes: Arc<dyn Handshakes>,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
@@ -81,6 +87,41 @@ pub trait HostResolver: Send + Sync {
 /// Reads an endpoint's certificates (PEM) the way deliveries do: a client's chain with its private key, and
 /// authorities. The error is in words and never shows the key.
 pub type CertificateCheck = fn(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String>;
+
+/// Asks an endpoint something, by the road that deliveries take: only where they may go.
+pub trait Handshakes: Send + Sync {
+    /// Sends the question; the error is in words.
+    fn send(&self, question: Question) -> BoxFuture<'_, Result<Reply, String>>;
+}
+
+/// What an endpoint is asked.
+pub struct Question {
+    /// Whose endpoint it is.
+    pub tenant: TenantId,
+    /// Where to.
+    pub url: Url,
+    /// A client's certificate chain and its private key (PEM), if the endpoint has one.
+    pub client_identity: Option<Zeroizing<Vec<u8>>>,
+    /// Certificate authorities (PEM), if the endpoint has its own.
+    pub ca: Option<String>,
+    /// JSON that is posted; an `OPTIONS` request without a body if there is none.
+    pub json: Option<Bytes>,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// From the start of the request to the end of the answer.
+    pub deadline: Duration,
+}
+
+/// What an endpoint replies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers, names in lower case; a value that is no text is left out.
+    pub headers: Vec<(String, String)>,
+    /// The beginning of the body.
+    pub body: String,
+}
 
 /// An event that came over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use postrider_domain::{
     retry::RetryPolicy,
     template::{Instance, Template as DomainTemplate, TemplateError, built_in, built_ins},
 };
-use postrider_postgres::{PgConnection, templates};
+use postrider_postgres::{PgConnection, secrets::SecretKind, templates};
 
 use super::{
     access::Authenticated,
@@ -33,8 +33,10 @@ use crate::{
     clock,
     manage::{
         self, Edit,
+        endpoint_metadata::MetadataPatch,
         endpoint_settings::SettingsPatch,
         endpoints::{NewEndpoint, NewSubscription},
+        secrets::NewSecret,
     },
     secret_text::SecretText,
 };
@@ -289,6 +291,10 @@ async fn new_endpoint(
             headers: headers.collect(),
             ..SettingsPatch::default()
         },
+        metadata: MetadataPatch::default(),
+        verification: None,
+        rotation: None,
+        secret: NewSecret::Generated(SecretKind::Hmac),
         subscriptions: vec![NewSubscription { event_types, filter, mapping: instance.mapping }],
         // Last: it may ask a name server.
         target: validate::url(&url_field, instance.url.reveal(), state).await?,

@@ -12,6 +12,7 @@ use postrider_postgres::{
 
 use super::{
     edit::publish,
+    endpoint_state::remember,
     endpoints::{audited, entry},
 };
 use crate::audit::{Actor, Change};
@@ -27,7 +28,9 @@ pub(crate) async fn fold(
     let Some(before) = endpoints::get_for_update(conn, tenant, id).await? else { return Ok(()) };
     let Some(row) = disabled(&before, how, now) else { return Ok(()) };
     endpoints::update(conn, tenant, &row).await?;
+    remember(conn, &Actor::postrider(), Some(&before), &row, None).await?;
     let secrets = secrets::list_current(conn, tenant, id, now).await?;
+    let secrets = secrets.into_iter().map(|secret| secret.secret).collect();
     let change = Change {
         tenant: Some(tenant),
         action: "endpoint.disable",
@@ -44,7 +47,7 @@ pub(crate) async fn fold(
 fn disabled(before: &EndpointRow, how: &AutoDisabled, now: Timestamp) -> Option<EndpointRow> {
     (before.enabled && how.enabled_version >= before.enabled_version).then(|| EndpointRow {
         enabled: false,
-        disabled: Some(Disabled { reason: how.reason, at: how.at }),
+        disabled: Some(Disabled { reason: how.reason.into(), at: how.at, note: None }),
         version: before.version + 1,
         updated_at: now,
         ..before.clone()

@@ -29,6 +29,8 @@ pub struct SettingsPatch {
     pub signing: Option<SigningStyle>,
     /// What the body is.
     pub body: Option<BodyStyle>,
+    /// The largest body that is sent to it; `Some(None)`: as large as any is.
+    pub max_payload_bytes: Option<Option<u32>>,
     /// Headers by name, each checked: a new value, or none to remove it. What is shown in the place of a value keeps
     /// it, and so does a name that is not here.
     pub headers: BTreeMap<String, Option<SecretText>>,
@@ -53,6 +55,7 @@ impl SettingsPatch {
         settings.ordering = self.ordering.unwrap_or(settings.ordering);
         settings.signing = self.signing.unwrap_or(settings.signing);
         settings.body = self.body.unwrap_or(settings.body);
+        settings.max_payload_bytes = self.max_payload_bytes.unwrap_or(settings.max_payload_bytes);
         settings.ca = self.ca.unwrap_or(settings.ca);
         settings.maintenance = self.maintenance.unwrap_or(settings.maintenance);
         if let Some(identity) = self.client_identity {
@@ -124,6 +127,7 @@ pub(super) fn audited(settings: &EndpointSettings) -> Value {
         "ordering": settings.ordering,
         "signing": settings.signing,
         "body": settings.body,
+        "max_payload_bytes": settings.max_payload_bytes,
         "headers": settings.headers.iter().map(|header| header.name.as_str()).collect::<Vec<_>>(),
         "client_certificate_set": settings.client_identity.is_some(),
         "ca": settings.ca,

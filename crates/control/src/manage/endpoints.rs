@@ -1,20 +1,21 @@
 //! Changes of endpoints.
 
+use std::collections::BTreeMap;
+
 use postrider_domain::{
-    ConfigBody, Endpoint, EndpointId, EntityId, EntityKind, SecretId, TenantId, Timestamp,
+    ConfigBody, Endpoint, EndpointId, EntityId, EntityKind, TenantId,
     egress::Target,
     endpoint::{EndpointSecret, EndpointSettings, purpose},
     filter::Filter,
     mapping::Mapping,
     pattern::TypePattern,
     retry::RetryPolicy,
-    seal::{KeyRing, Sealed, SealedAt, Zeroizing},
-    signing::SigningSecret,
+    seal::{KeyRing, Sealed, SealedAt},
 };
 use postrider_postgres::{
-    PgConnection,
-    endpoints::{self, EndpointRow},
-    outbox, secrets,
+    PgConnection, endpoint_activity,
+    endpoints::{self, DisabledReason, EndpointRow, RotationSchedule, Verification},
+    outbox, secrets as secret_rows,
     subscriptions::{self, SubscriptionRow},
     tenants,
 };
@@ -23,7 +24,10 @@ use serde_json::{Value, json};
 
 use super::{
     Edit, ManageError,
+    endpoint_metadata::MetadataPatch,
     endpoint_settings::{self, SettingsPatch},
+    endpoint_state::{self, set_enabled, start_afresh},
+    secrets::{self, NewSecret, ShownSecret, scheduled},
     subscriptions::insert as insert_subscription,
     tenants::deleted_with,
 };
@@ -46,6 +50,14 @@ pub struct NewEndpoint {
     pub retry: RetryPolicy,
     /// What is other than the default.
     pub settings: SettingsPatch,
+    /// What its owner keeps with it.
+    pub metadata: MetadataPatch,
+    /// How it has to show that it wants events.
+    pub verification: Option<Verification>,
+    /// How its secret changes by itself.
+    pub rotation: Option<RotationSchedule>,
+    /// Its first signing secret.
+    pub secret: NewSecret,
     /// The subscriptions that it starts with.
     pub subscriptions: Vec<NewSubscription>,
 }
@@ -78,15 +90,12 @@ pub struct EndpointPatch {
     pub retry: Option<RetryPolicy>,
     /// Everything that has a default.
     pub settings: SettingsPatch,
-}
-
-/// What becomes of what was held for an endpoint that is resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
-    /// It is delivered.
-    Delivered,
-    /// What was matched before this, in broker time, is skipped; the rest is delivered.
-    SkippedBefore(Timestamp),
+    /// What its owner keeps with it.
+    pub metadata: MetadataPatch,
+    /// How it has to show that it wants events; `Some(None)`: it need not.
+    pub verification: Option<Option<Verification>>,
+    /// How its secret changes by itself; `Some(None)`: it does not.
+    pub rotation: Option<Option<RotationSchedule>>,
 }
 
 /// An endpoint just made.
@@ -96,7 +105,7 @@ pub struct CreatedEndpoint {
     /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionRow>,
     /// Its signing secret, which is shown only now.
-    pub secret: Zeroizing<String>,
+    pub secret: ShownSecret,
 }
 
 /// Makes an endpoint with its first secret and subscriptions.
@@ -107,38 +116,41 @@ pub async fn create(
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<CreatedEndpoint, ManageError> {
     let id = EndpointId::generate(edit.now, rng);
-    let secret_text = SigningSecret::generate(rng).to_text();
-    let secret = EndpointSecret {
-        id: SecretId::generate(edit.now, rng),
-        sealed: seal(edit.key_ring, tenant, &id, purpose::SECRET, 1, secret_text.as_bytes(), rng),
-        expires_at: None,
-    };
+    let (secret, shown) = secrets::sealed(edit, tenant, &id, 1, new.secret, rng);
     let settings = new
         .settings
         .apply(EndpointSettings::default(), |purpose, text| seal(edit.key_ring, tenant, &id, purpose, 1, text, rng))?;
-    let row = EndpointRow {
+    let mut row = EndpointRow {
         url: seal(edit.key_ring, tenant, &id, purpose::URL, 1, new.target.url.as_str().as_bytes(), rng),
         id,
         tenant: tenant.clone(),
         name: new.name,
         description: new.description,
         origin: new.target.origin,
-        enabled: new.enabled,
+        enabled: true,
         enabled_version: 1,
         disabled: None,
         timeout_ms: new.timeout_ms,
         retry: new.retry,
         settings,
+        metadata: new.metadata.apply(BTreeMap::new())?,
+        verification: new.verification,
+        verified_at: None,
+        rotation: new.rotation.map(|schedule| scheduled(schedule, edit.now)),
         version: 1,
+        created_by: Some(edit.actor.id.clone()),
         created_at: edit.now,
         updated_at: edit.now,
     };
+    set_enabled(&mut row, new.enabled, None, edit.now);
+    secrets::check_style(&row, std::slice::from_ref(&secret))?;
 
     let mut tx = edit.pool.tenant(tenant).await?;
     // Held until the commit, so that the tenant is not deleted meanwhile without this endpoint.
     tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
     endpoints::insert(&mut tx, tenant, &row).await?;
-    secrets::insert(&mut tx, tenant, &row.id, &secret, edit.now).await?;
+    secret_rows::insert(&mut tx, tenant, &row.id, &secret).await?;
+    endpoint_state::remember(&mut tx, edit.actor, None, &row, None).await?;
     let change = Change {
         tenant: Some(tenant),
         action: "endpoint.create",
@@ -146,13 +158,13 @@ pub async fn create(
         before: None,
         after: Some(audited(&row)),
     };
-    edit.publish(&mut tx, row.version, &entry(&row, vec![secret]), change).await?;
+    edit.publish(&mut tx, row.version, &entry(&row, vec![secret.secret]), change).await?;
     let mut subscriptions = Vec::with_capacity(new.subscriptions.len());
     for subscription in new.subscriptions {
         subscriptions.push(insert_subscription(edit, &mut tx, tenant, &row.id, subscription, rng).await?);
     }
     tx.commit().await?;
-    Ok(CreatedEndpoint { endpoint: row, subscriptions, secret: secret_text })
+    Ok(CreatedEndpoint { endpoint: row, subscriptions, secret: shown })
 }
 
 /// Changes what the patch names.
@@ -163,42 +175,25 @@ pub async fn update(
     patch: EndpointPatch,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<EndpointRow, ManageError> {
-    change(edit, tenant, id, "endpoint.update", |row| patched(edit, row, patch, rng)).await
+    change(edit, tenant, id, ("endpoint.update", None), |row| patched(edit, row, patch, rng)).await
 }
 
-/// Pauses an endpoint: what comes for it is held until it is resumed.
-pub async fn pause(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<EndpointRow, ManageError> {
-    change(edit, tenant, id, "endpoint.pause", |mut row| {
-        row.settings.paused = true;
-        Ok(row)
-    })
-    .await
-}
-
-/// Resumes an endpoint, and clears an automatic disable that the data plane knows of.
-pub async fn resume(
+/// Changes a row, its version one higher, in a transaction. `note` is what is said to its being enabled.
+pub(super) async fn change(
     edit: Edit<'_>,
     tenant: &TenantId,
     id: &EndpointId,
-    held: Held,
-) -> Result<EndpointRow, ManageError> {
-    change(edit, tenant, id, "endpoint.resume", |row| Ok(resumed(row, held))).await
-}
-
-/// Changes a row, its version one higher, in a transaction.
-async fn change(
-    edit: Edit<'_>,
-    tenant: &TenantId,
-    id: &EndpointId,
-    action: &'static str,
+    (action, note): (&'static str, Option<&str>),
     change: impl FnOnce(EndpointRow) -> Result<EndpointRow, ManageError>,
 ) -> Result<EndpointRow, ManageError> {
     let mut tx = edit.pool.tenant(tenant).await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
     edit.precondition.check(before.version)?;
     let row = change(EndpointRow { version: before.version + 1, updated_at: edit.now, ..before.clone() })?;
+    let secrets = secret_rows::list_current(&mut tx, tenant, id, edit.now).await?;
+    secrets::check_style(&row, &secrets)?;
     endpoints::update(&mut tx, tenant, &row).await?;
-    let secrets = secrets::list_current(&mut tx, tenant, id, edit.now).await?;
+    endpoint_state::remember(&mut tx, edit.actor, Some(&before), &row, note).await?;
     let change = Change {
         tenant: Some(tenant),
         action,
@@ -206,6 +201,7 @@ async fn change(
         before: Some(audited(&before)),
         after: Some(audited(&row)),
     };
+    let secrets = secrets.into_iter().map(|secret| secret.secret).collect();
     edit.publish(&mut tx, row.version, &entry(&row, secrets), change).await?;
     tx.commit().await?;
     Ok(row)
@@ -218,6 +214,7 @@ pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Resul
     edit.precondition.check(before.version)?;
     delete_subscriptions(edit, &mut tx, tenant, id).await?;
     endpoints::delete(&mut tx, tenant, id).await?;
+    endpoint_activity::delete(&mut tx, tenant, Some(id)).await?;
     let change = Change {
         tenant: Some(tenant),
         action: "endpoint.delete",
@@ -268,7 +265,14 @@ fn patched(
     row.settings = patch
         .settings
         .apply(settings, |purpose, text| seal(edit.key_ring, &row.tenant, &row.id, purpose, row.version, text, rng))?;
+    row.metadata = patch.metadata.apply(std::mem::take(&mut row.metadata))?;
+    if let Some(schedule) = patch.rotation {
+        let kept = row.rotation.filter(|rotation| Some(rotation.schedule) == schedule);
+        row.rotation = kept.or(schedule.map(|schedule| scheduled(schedule, edit.now)));
+    }
     let mut starts_afresh = patch.enabled == Some(true) && !row.enabled;
+    let mut must_verify = patch.verification.is_some_and(|method| method != row.verification);
+    row.verification = patch.verification.unwrap_or(row.verification);
     if let Some(target) = patch.target
         && *url(edit.key_ring, &row)? != *target.url.as_str()
     {
@@ -276,34 +280,24 @@ fn patched(
         row.url = seal(edit.key_ring, &row.tenant, &row.id, purpose::URL, row.version, text, rng);
         row.origin = target.origin;
         starts_afresh = true;
+        must_verify = true;
+    }
+    if must_verify {
+        row.verified_at = None;
     }
     if starts_afresh {
         start_afresh(&mut row);
     }
-    if let Some(enabled) = patch.enabled {
-        row.enabled = enabled;
-        row.disabled = None;
+    let awaited = row.disabled.as_ref().is_some_and(|disabled| disabled.reason == DisabledReason::Unverified);
+    // Who does not say whether it is enabled leaves it as it is, as far as its verification allows that.
+    let enabled = patch.enabled.unwrap_or(row.enabled || awaited);
+    if patch.enabled.is_some() || (must_verify && enabled) {
+        set_enabled(&mut row, enabled, None, edit.now);
     }
     Ok(row)
 }
 
-/// Ends what the data plane knows against an endpoint, and its disable with it.
-fn start_afresh(row: &mut EndpointRow) {
-    row.enabled_version += 1;
-    row.enabled |= row.disabled.take().is_some();
-}
-
-/// The row after it was resumed. What was once skipped stays skipped.
-fn resumed(mut row: EndpointRow, held: Held) -> EndpointRow {
-    row.settings.paused = false;
-    if let Held::SkippedBefore(before) = held {
-        row.settings.skip_before = row.settings.skip_before.max(Some(before));
-    }
-    start_afresh(&mut row);
-    row
-}
-
-fn seal(
+pub(super) fn seal(
     key_ring: &KeyRing,
     tenant: &TenantId,
     endpoint: &EndpointId,
@@ -339,16 +333,22 @@ pub(super) fn audited(row: &EndpointRow) -> Value {
         "url_origin": row.origin,
         "enabled": row.enabled,
         "enabled_version": row.enabled_version,
-        "disabled_reason": row.disabled.map(|disabled| disabled.reason.as_str()),
+        "disabled_reason": row.disabled.as_ref().map(|disabled| disabled.reason.as_str()),
+        "disabled_note": row.disabled.as_ref().and_then(|disabled| disabled.note.as_deref()),
         "timeout_ms": row.timeout_ms,
         "retry": row.retry,
         "settings": endpoint_settings::audited(&row.settings),
+        "metadata": row.metadata,
+        "verification": row.verification.map(Verification::as_str),
+        "verified_at": row.verified_at,
+        "secret_rotation": row.rotation.map(|rotation| rotation.schedule),
         "version": row.version,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use postrider_domain::Timestamp;
     use rand::{SeedableRng as _, rngs::StdRng};
 
     use super::*;
@@ -371,7 +371,12 @@ mod tests {
             timeout_ms: 1_000,
             retry: RetryPolicy::default(),
             settings: EndpointSettings::default(),
+            metadata: BTreeMap::new(),
+            verification: None,
+            verified_at: None,
+            rotation: None,
             version: 1,
+            created_by: None,
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         };

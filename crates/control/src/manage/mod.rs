@@ -3,9 +3,13 @@
 pub mod api_keys;
 pub(crate) mod auto_disable;
 mod edit;
+pub mod endpoint_metadata;
 pub mod endpoint_settings;
+pub mod endpoint_state;
 pub mod endpoints;
 pub mod event_types;
+pub mod opened;
+pub mod secrets;
 pub mod subscriptions;
 pub mod templates;
 pub mod tenants;

@@ -2,7 +2,7 @@
 
 use postrider_domain::{ConfigBody, EntityKind, TenantId, config_entry::Tenant};
 use postrider_postgres::{
-    PgConnection, endpoints, outbox, subscriptions,
+    PgConnection, endpoint_activity, endpoints, outbox, subscriptions,
     tenants::{self, TenantRow},
 };
 use rand::CryptoRng;
@@ -69,6 +69,7 @@ async fn delete_owned(edit: Edit<'_>, conn: &mut PgConnection, tenant: &TenantId
         outbox::push(conn, version + 1, &body).await?;
         record(conn, edit.actor, edit.now, deleted_with(tenant, "subscription.delete", id.as_str())).await?;
     }
+    endpoint_activity::delete(conn, tenant, None).await?;
     for (id, version) in endpoints::delete_all(conn, tenant).await? {
         let body = edit.deleted((&id).into(), EntityKind::Endpoint);
         outbox::push(conn, version + 1, &body).await?;

@@ -6,10 +6,12 @@ use postrider_domain::{
     EndpointId, TenantId,
     delivery_event::HeldRange,
     endpoint_state::{AutoDisabled, EndpointState},
+    health::Condition,
 };
 use postrider_kafka::{Codec, DecodeError, LogRecord, StateRecord};
 
 use super::{
+    activity::Activities,
     counts::Counts,
     log_policy::{Asides, LogPolicy},
     rows::Rows,
@@ -33,7 +35,7 @@ pub enum Projected {
     /// What is known of an endpoint.
     State(StateRecord),
     /// That nothing is known of an endpoint any more.
-    Nothing,
+    Forgotten(EndpointId),
 }
 
 /// What records come to that are not written yet.
@@ -49,6 +51,19 @@ pub struct Batch {
     pub ranges: Vec<HeldRange>,
     /// The endpoints that the data plane disabled.
     pub disabled: BTreeMap<EndpointId, Disabled>,
+    /// What came of the attempts of each endpoint.
+    pub activity: Activities,
+    /// What the data plane remembers of endpoints; none: nothing any more.
+    pub conditions: BTreeMap<EndpointId, Option<Remembered>>,
+}
+
+/// What the data plane remembers of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Whose endpoint.
+    pub tenant: TenantId,
+    /// What.
+    pub condition: Condition,
 }
 
 /// That the data plane disabled an endpoint.
@@ -61,12 +76,15 @@ pub struct Disabled {
 }
 
 impl Topic {
-    /// Decodes a record's value.
-    pub fn decode(self, codec: &Codec, value: Option<&[u8]>) -> Result<Projected, DecodeError> {
+    /// Decodes a record's value; of a tombstone, the key says what is gone.
+    pub fn decode(self, codec: &Codec, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Projected, DecodeError> {
         match (self, value) {
             (Self::DeliveryEvents, Some(value)) => LogRecord::decode(codec, value).map(Projected::Log),
             (Self::EndpointState, Some(value)) => StateRecord::decode(codec, value).map(Projected::State),
-            (Self::EndpointState, None) => Ok(Projected::Nothing),
+            (Self::EndpointState, None) => {
+                let key = String::from_utf8_lossy(key.unwrap_or_default());
+                Ok(Projected::Forgotten(EndpointId::from_trusted(key.into_owned())))
+            }
             (Self::DeliveryEvents, None) => Err(DecodeError::Corrupt("it has no value".to_owned())),
         }
     }
@@ -78,6 +96,7 @@ impl Batch {
         match record {
             Projected::Log(LogRecord::Delivery(event)) => {
                 self.counts.add(offset, &event);
+                self.activity.add(offset, &event);
                 self.asides.note(policy, &event);
                 self.rows.add(partition, offset, event);
             }
@@ -87,17 +106,20 @@ impl Batch {
             }
             Projected::State(StateRecord::Term(own)) => *term = own.term.max(*term),
             Projected::State(StateRecord::Endpoint(state)) => self.add_state(state, term),
-            Projected::Nothing => {}
+            Projected::Forgotten(endpoint) => drop(self.conditions.insert(endpoint, None)),
         }
     }
 
-    /// Of a state only the disabling concerns the management plane, and only if its writer owned the partition: one of
-    /// an older term woke up and knows no better.
+    /// Of a state the management plane has the disabling and how the endpoint does, and only if its writer owned the
+    /// partition: one of an older term woke up and knows no better.
     fn add_state(&mut self, state: EndpointState, term: &mut i64) {
         if state.term < *term {
             return;
         }
         *term = state.term;
+        let condition = Condition { failing: state.failing, breaker: state.breaker };
+        let remembered = Remembered { tenant: state.tenant.clone(), condition };
+        self.conditions.insert(state.endpoint.clone(), Some(remembered));
         if let Some(how) = state.disabled {
             self.disabled.insert(state.endpoint, Disabled { tenant: state.tenant, how });
         }
@@ -141,7 +163,8 @@ mod tests {
     #[test]
     fn a_tombstone_is_a_record_of_the_state_and_no_record_of_the_log() {
         let codec = Codec::new();
-        assert!(matches!(Topic::EndpointState.decode(&codec, None), Ok(Projected::Nothing)));
-        assert!(matches!(Topic::DeliveryEvents.decode(&codec, None), Err(DecodeError::Corrupt(_))));
+        let forgotten = Topic::EndpointState.decode(&codec, Some(b"ep_1"), None);
+        assert!(matches!(forgotten, Ok(Projected::Forgotten(id)) if id.as_str() == "ep_1"));
+        assert!(matches!(Topic::DeliveryEvents.decode(&codec, None, None), Err(DecodeError::Corrupt(_))));
     }
 }

@@ -109,7 +109,7 @@ impl Projection {
     ) -> Result<Result<Option<Projected>, Stopped>, ProjectorError> {
         let record = &inbound.record;
         loop {
-            let why = match self.kind.decode(&self.shared.codec, record.value.as_deref()) {
+            let why = match self.kind.decode(&self.shared.codec, record.key.as_deref(), record.value.as_deref()) {
                 Ok(decoded) => return Ok(Ok(Some(decoded))),
                 Err(DecodeError::UnknownSchema(fingerprint)) => {
                     if self.flush(pending).await?.is_err() {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::{Health, LogPolicy, ProjectorError, Shared, partition};
 
+mod activity;
 mod counting;
 mod held;
 mod state;
@@ -109,7 +110,7 @@ fn record(topic: &str, partition: i32, offset: i64, value: Option<Bytes>) -> Rec
 }
 
 /// That `msg_<number>` was delivered.
-fn delivered(number: i64) -> DeliveryEvent {
+pub(super) fn delivered(number: i64) -> DeliveryEvent {
     DeliveryEvent {
         message_id: MessageId::from_trusted(format!("msg_{number}")),
         run: Run::LIVE,

@@ -3,9 +3,11 @@
 use std::{borrow::Cow, time::Duration};
 
 use postrider_domain::Timestamp;
-use postrider_postgres::{Database, Error, PgConnection, delivery_log, plans, projector_offsets, rollups};
+use postrider_postgres::{
+    Database, Error, PgConnection, delivery_log, endpoint_activity, plans, projector_offsets, rollups,
+};
 
-use super::batch::Batch;
+use super::batch::{Batch, Remembered};
 use crate::manage::auto_disable;
 
 /// How long a range of held deliveries is kept: longer than anything is held, so longer than an event can come late.
@@ -50,6 +52,16 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     for (endpoint, disabled) in &batch.disabled {
         auto_disable::fold(&mut transaction, &disabled.tenant, endpoint, &disabled.how, now).await?;
     }
+    for (endpoint, remembered) in &batch.conditions {
+        match remembered {
+            Some(Remembered { tenant, condition }) => {
+                endpoint_activity::set_condition(&mut transaction, tenant, endpoint, condition).await?;
+            }
+            None => endpoint_activity::clear_condition(&mut transaction, endpoint).await?,
+        }
+    }
+    // Last: what many partitions add to is locked for as short as can be.
+    endpoint_activity::add(&mut transaction, &batch.activity.since(expected.unwrap_or(0))).await?;
     transaction.commit().await?;
     Ok(Written::Done)
 }

@@ -6,9 +6,11 @@
 mod headers;
 mod secret;
 mod standard;
+mod strength;
 mod verify;
 
 pub use headers::{NothingToSignWith, SignedParts, attempt_headers, signed_headers};
 pub use secret::{InvalidSecret, PRIVATE_KEY_PREFIX, PUBLIC_KEY_PREFIX, SECRET_PREFIX, SigningSecret};
 pub use standard::signature_header;
+pub use strength::WeakSecret;
 pub use verify::{VerifyError, verify, verify_hmac, verify_x_webhook};

@@ -75,6 +75,13 @@ impl SigningSecret {
         Self(Key::Symmetric(key))
     }
 
+    /// A new ed25519 key.
+    pub fn generate_ed25519(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = Zeroizing::new([0; SECRET_KEY_LENGTH]);
+        rng.fill_bytes(&mut *seed);
+        Self(Key::Ed25519(Box::new(SigningKey::from_bytes(&seed))))
+    }
+
     /// Parses `whsec_<base64>` of 24 to 64 bytes, or `whsk_<base64>` of an ed25519 seed (32 bytes) or of a seed and
     /// its public key (64 bytes).
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use postrider_domain::{
-    Delivery, Endpoint, Routing, Timestamp,
+    Delivery, Endpoint, ErrorClass, Routing, Timestamp,
     egress::Url,
     signing::{SignedParts, attempt_headers, signed_headers},
 };
@@ -19,6 +19,13 @@ pub(super) fn request(
     opened: &Opened,
     now: Timestamp,
 ) -> Result<Request, Unusable> {
+    if let Some(limit) = endpoint.settings.max_payload_bytes
+        && u32::try_from(delivery.body.len()).is_ok_and(|bytes| bytes > limit)
+    {
+        let bytes = delivery.body.len();
+        let message = format!("the body has {bytes} bytes, and the endpoint takes at most {limit}");
+        return Err(Unusable { class: ErrorClass::PayloadTooLarge, message });
+    }
     let parts = SignedParts { message_id: &delivery.message_id, endpoint_id: &endpoint.id, now, body: &delivery.body };
     let signed = signed_headers(&endpoint.settings.signing, &opened.signing_secrets(now), parts);
     let mut headers = signed.map_err(|error| configuration(error.to_string()))?;

@@ -10,7 +10,7 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::client::legacy;
-use postrider_domain::{ErrorClass, Outcome, Timestamp, egress::EgressPolicy, outcome::parse_retry_after};
+use postrider_domain::{ErrorClass, Outcome, TenantId, Timestamp, egress::EgressPolicy, outcome::parse_retry_after};
 use tokio::time::Instant;
 
 use super::{
@@ -26,9 +26,9 @@ use super::{
 const MAX_EXCERPT_BYTES: usize = 16 * 1024;
 /// How long an answer's body is waited for once its status has come: the status has decided already, so a body
 /// that trickles is not worth the lane's slot.
-const MAX_EXCERPT_WAIT: Duration = Duration::from_secs(1);
+pub(super) const MAX_EXCERPT_WAIT: Duration = Duration::from_secs(1);
 
-const PRODUCT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
+pub(super) const PRODUCT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 
 /// How deliveries leave.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +69,14 @@ impl EgressClient {
 }
 
 impl EgressClient {
+    /// The client whose connections a request of `tenant` with these certificates may ride.
+    pub(super) fn client_for(&self, tenant: &TenantId, tls: Option<&EndpointTls>, now: Instant) -> HttpClient {
+        self.pools.client(tenant, tls, now)
+    }
+
     /// Sends over a pooled connection, and once more over a new one if that was given up just then by the host: it
     /// says nothing about how the endpoint does, and the repetition bears the same `webhook-id`.
-    async fn send(
+    pub(super) async fn send(
         &self,
         client: &HttpClient,
         message: hyper::Request<Full<Bytes>>,
@@ -154,7 +159,7 @@ fn retry_after(response: &Response<Incoming>, now: Timestamp) -> Option<Duration
 
 /// The beginning of the body: the status has decided already, so a body that breaks off, trickles or never ends
 /// only makes the excerpt shorter. What is beyond it is not read: the connection is given up.
-async fn excerpt(mut body: Incoming, until: Instant) -> Option<String> {
+pub(super) async fn excerpt(mut body: Incoming, until: Instant) -> Option<String> {
     let mut kept = Vec::new();
     while kept.len() < MAX_EXCERPT_BYTES {
         let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until, body.frame()).await else { break };

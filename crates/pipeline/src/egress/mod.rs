@@ -3,6 +3,7 @@
 mod classify;
 mod client;
 mod connect;
+mod handshake;
 mod pools;
 mod proxy;
 mod request;
@@ -12,6 +13,7 @@ mod tls;
 mod wire;
 
 pub use client::{Courier, EgressClient, EgressConfig};
+pub use handshake::{Handshake, HandshakeAnswer};
 pub use proxy::{InvalidProxy, Proxy};
 pub use request::{Answer, Request};
 pub use resolver::{ResolveError, VettedResolver};

@@ -125,6 +125,6 @@ fn kind_text(kind: DeliveryKind) -> &'static str {
 }
 
 /// One column of `rows`.
-pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(crate) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

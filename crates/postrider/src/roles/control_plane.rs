@@ -9,16 +9,17 @@ use std::{
 };
 
 use postrider_control::{
-    api::{Api, ApiConfig, ApiState, HostResolver, KafkaPublisher},
+    api::{Api, ApiConfig, ApiState, Handshakes, HostResolver, KafkaPublisher, Question, Reply},
     projector::Projector,
     relay::{Relay, RelayConfig},
+    rotation::Rotation,
     security::SecurityLog,
     upkeep::Upkeep,
 };
-use postrider_pipeline::egress::{EndpointTls, ResolveError, VettedResolver};
+use postrider_pipeline::egress::{EgressClient, EndpointTls, Handshake, ResolveError, VettedResolver};
 use tracing::info;
 
-use super::Parts;
+use super::{Parts, data_plane::courier};
 use crate::lifecycle::Lifecycle;
 
 /// Starts the API; answers where it listens.
@@ -43,6 +44,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         egress: parts.egress_policy(),
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
         check_certificates,
+        handshakes: Arc::new(DeliveryHandshakes(courier(parts)?)),
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         broker_clock: kafka.producer.clock().clone(),
         security: SecurityLog::default(),
@@ -50,12 +52,40 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         metrics: Arc::new(move || metrics.render()),
     };
     lifecycle.spawn("the API", api.run(state, parts.shutdown.clone()));
+    let rotation = Rotation { pool: parts.postgres(), key_ring: parts.key_ring() };
+    let shutdown = parts.shutdown.clone();
+    lifecycle.spawn("the rotation of secrets", async move {
+        rotation.run(shutdown).await;
+        Ok::<(), Infallible>(())
+    });
     info!(%address, "the API listens");
     Ok(address)
 }
 
 fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
     EndpointTls::parse(identity, authorities).map(drop).map_err(|error| error.to_string())
+}
+
+/// Asks endpoints by the road that deliveries take.
+struct DeliveryHandshakes(EgressClient);
+
+impl Handshakes for DeliveryHandshakes {
+    fn send(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Reply, String>> + Send + '_>> {
+        Box::pin(async move {
+            let (identity, ca) = (question.client_identity.as_ref(), question.ca.as_ref());
+            let tls = EndpointTls::parse(identity.map(|pem| pem.as_slice()), ca.map(String::as_bytes));
+            let handshake = Handshake {
+                tenant: question.tenant,
+                url: question.url,
+                tls: tls.map_err(|error| error.to_string())?.map(Arc::new),
+                json: question.json,
+                headers: question.headers,
+                deadline: question.deadline,
+            };
+            let answer = self.0.shake_hands(handshake).await?;
+            Ok(Reply { status: answer.status, headers: answer.headers, body: answer.body })
+        })
+    }
 }
 
 /// Starts the relay.

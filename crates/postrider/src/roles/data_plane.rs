@@ -143,7 +143,7 @@ fn spawn<F>(
 }
 
 /// The HTTP client of deliveries.
-fn courier(parts: &Parts) -> anyhow::Result<EgressClient> {
+pub(super) fn courier(parts: &Parts) -> anyhow::Result<EgressClient> {
     let egress = &parts.config.egress;
     let config = EgressConfig {
         policy: parts.egress_policy(),

@@ -13,6 +13,7 @@ mod dev;
 mod directory;
 mod egress;
 mod egress_gate;
+mod endpoints;
 mod faults;
 mod formats;
 mod holding;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ordering::tests(),
         holding::tests(),
         egress_gate::tests(),
+        endpoints::tests(),
         delivering::tests(),
         isolation::tests(),
         directory::tests(),

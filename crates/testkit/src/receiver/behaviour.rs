@@ -26,6 +26,8 @@ pub enum Behaviour {
     Reset,
     /// Answers the first request with this status and this `Retry-After` value, then 200.
     RetryAfter(u16, String),
+    /// Answers 200 with the request's body, and allows requests from every origin.
+    Welcome,
     /// Answers 200 with a body of 64 MiB.
     HugeBody,
     /// Answers 200 with a body that comes byte by byte and does not end.
@@ -41,6 +43,7 @@ pub(super) enum Answer {
     Redirect(String),
     Reset,
     RetryAfter(u16, String),
+    Welcome,
     HugeBody,
     Trickle,
 }
@@ -93,6 +96,7 @@ impl Script {
                 self.behaviour = Behaviour::Ok(200);
                 answer
             }
+            Behaviour::Welcome => Answer::Welcome,
             Behaviour::HugeBody => Answer::HugeBody,
             Behaviour::Trickle => Answer::Trickle,
         }
@@ -104,7 +108,7 @@ impl Answer {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Status(status) | Self::RetryAfter(status, _) => Some(*status),
-            Self::StatusAfter(_) | Self::HugeBody | Self::Trickle => Some(200),
+            Self::StatusAfter(_) | Self::Welcome | Self::HugeBody | Self::Trickle => Some(200),
             Self::Redirect(_) => Some(302),
             Self::Hang | Self::Reset => None,
         }

@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, Empty, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{LOCATION, RETRY_AFTER};
+use hyper::header::{HeaderName, LOCATION, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,6 +28,8 @@ use super::{Paths, Received};
 
 type Body = Either<Empty<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
+/// By which a receiver allows an origin (CloudEvents' abuse protection).
+const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const HUGE_CHUNKS: usize = 1024;
 const HUGE_CHUNK: &[u8] = &[b'x'; 64 * 1024];
 const TRICKLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -112,6 +114,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path().to_owned();
+    let sent = body.clone();
     let received =
         Received { method: head.method, uri: head.uri, headers: head.headers, body, at: now(), answered: None };
     Ok(match paths.get(&path).take(received) {
@@ -127,8 +130,12 @@ async fn answer(
         }
         Answer::Redirect(location) => with_header(empty(302), LOCATION, &location),
         Answer::RetryAfter(status, value) => with_header(empty(status), RETRY_AFTER, &value),
-        Answer::HugeBody => streaming(stream::repeat(HUGE_CHUNK).take(HUGE_CHUNKS)),
-        Answer::Trickle => streaming(stream::repeat(&b"."[..]).then(async |byte| {
+        Answer::Welcome => {
+            let echoed = streaming(stream::once(async { sent }));
+            with_header(echoed, ALLOWED_ORIGIN, "*")
+        }
+        Answer::HugeBody => streaming(stream::repeat(Bytes::from_static(HUGE_CHUNK)).take(HUGE_CHUNKS)),
+        Answer::Trickle => streaming(stream::repeat(Bytes::from_static(b".")).then(async |byte| {
             tokio::time::sleep(TRICKLE_INTERVAL).await;
             byte
         })),
@@ -141,14 +148,14 @@ fn empty(status: u16) -> Response<Body> {
     response
 }
 
-fn with_header(mut response: Response<Body>, name: hyper::header::HeaderName, value: &str) -> Response<Body> {
+fn with_header(mut response: Response<Body>, name: HeaderName, value: &str) -> Response<Body> {
     let value = value.parse().expect("tests answer with headers of visible characters");
     response.headers_mut().insert(name, value);
     response
 }
 
-fn streaming(chunks: impl Stream<Item = &'static [u8]> + Send + 'static) -> Response<Body> {
-    let frames = chunks.map(|chunk| Ok(Frame::data(Bytes::from_static(chunk))));
+fn streaming(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
+    let frames = chunks.map(|chunk| Ok(Frame::data(chunk)));
     Response::new(Either::Right(StreamBody::new(frames).boxed_unsync()))
 }
 

@@ -21,7 +21,10 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    api::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher, server::app},
+    api::{
+        ApiConfig, ApiState, EventToPublish, Handshakes, HostResolver, PublishError, Published, Publisher, Question,
+        Reply, server::app,
+    },
     clock,
     manage::api_keys::create_operator_key,
     security::SecurityLog,
@@ -67,6 +70,24 @@ impl Publisher for FakePublisher {
     }
 }
 
+/// What an endpoint replies to a question.
+type Replies = Box<dyn Fn(&Question) -> Result<Reply, String> + Send>;
+
+/// Keeps what endpoints were asked, and replies as the test says.
+#[derive(Default)]
+pub struct FakeHandshakes {
+    pub asked: Mutex<Vec<Question>>,
+    pub reply: Mutex<Option<Replies>>,
+}
+
+impl Handshakes for FakeHandshakes {
+    fn send(&self, question: Question) -> BoxFuture<'_, Result<Reply, String>> {
+        let reply = self.reply.lock().as_ref().map_or_else(|| Err("no answer".to_owned()), |reply| reply(&question));
+        self.asked.lock().push(question);
+        async move { reply }.boxed()
+    }
+}
+
 /// Takes texts that begin as PEM does: what is in them is the pipeline's to tell.
 fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
     let good = |pem: &[u8]| pem.starts_with(b"-----BEGIN CERTIFICATE-----");
@@ -81,6 +102,7 @@ pub struct Fixture {
     /// The database as the API sees it.
     pub database: Database,
     pub publisher: Arc<FakePublisher>,
+    pub handshakes: Arc<FakeHandshakes>,
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
@@ -137,6 +159,7 @@ impl Fixture {
 
         let publisher = Arc::new(FakePublisher::default());
         let security = SecurityLog::default();
+        let handshakes = Arc::new(FakeHandshakes::default());
         let readiness = Readiness::new();
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
@@ -147,6 +170,7 @@ impl Fixture {
                 ("public.example.com", vec![IpAddr::from([93, 184, 216, 34])]),
                 ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
             ]))),
+            handshakes: handshakes.clone(),
             publisher: publisher.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
@@ -166,6 +190,7 @@ impl Fixture {
             pool,
             database,
             publisher,
+            handshakes,
             key_ring,
             broker_clock,
             readiness,

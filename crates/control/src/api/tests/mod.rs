@@ -3,6 +3,8 @@
 mod access;
 mod analytics;
 mod deliveries;
+mod endpoint_extras;
+mod endpoint_state;
 mod endpoints;
 mod event_types;
 pub(crate) mod fixture;
@@ -12,6 +14,7 @@ mod idempotency;
 mod input;
 mod publishing;
 mod replacing;
+mod secrets;
 mod security;
 mod settings;
 mod snippets;

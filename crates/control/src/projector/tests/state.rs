@@ -102,7 +102,7 @@ async fn what_a_user_disabled_stays_the_users() {
     let owner = Owner::beside(&api);
     acme.patch(&path, &json!({ "enabled": false })).await;
     owner.project(0, owner.disabled(&acme.id, &id, 1, 1)).await;
-    assert_eq!(acme.get(&path).await.body["disabled_reason"], json!(null));
+    assert_eq!(acme.get(&path).await.body["disabled_reason"], "manual");
     let resumed = acme.post(&format!("{path}/resume"), &json!({})).await;
     assert_eq!(resumed.body["enabled"], false, "{}", resumed.text);
 }

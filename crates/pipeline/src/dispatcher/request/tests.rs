@@ -161,3 +161,13 @@ fn headers_and_certificates_that_can_not_be_used_are_refused_before_anything_is_
         assert_eq!(refused.class, ErrorClass::Configuration, "{index}: {}", refused.message);
     }
 }
+
+#[test]
+fn a_body_that_is_larger_than_the_endpoint_takes_is_not_sent() {
+    let limited =
+        |max_payload_bytes| built(EndpointSettings { max_payload_bytes, ..EndpointSettings::default() }, &first());
+    assert!(limited(Some(2)).is_ok());
+    let refused = limited(Some(1)).unwrap_err();
+    assert_eq!(refused.class, ErrorClass::PayloadTooLarge);
+    assert!(refused.message.contains("2 bytes") && refused.message.contains("at most 1"), "{}", refused.message);
+}
