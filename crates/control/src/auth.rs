@@ -122,6 +122,8 @@ scopes! {
     SecretsWrite = "secrets:write",
     /// See the text of signing secrets; each time is in the audit log.
     SecretsReveal = "secrets:reveal",
+    /// Send tests to endpoints.
+    EndpointsTest = "endpoints:test",
     /// See subscriptions.
     SubscriptionsRead = "subscriptions:read",
     /// Make, change and delete subscriptions.
@@ -140,6 +142,14 @@ scopes! {
     DeliveriesRead = "deliveries:read",
     /// See what deliveries come to.
     AnalyticsRead = "analytics:read",
+    /// See dead letters.
+    DeadLettersRead = "dead-letters:read",
+    /// Deliver dead letters again, or give them up.
+    DeadLettersWrite = "dead-letters:write",
+    /// See replays.
+    ReplaysRead = "replays:read",
+    /// Make and direct replays.
+    ReplaysWrite = "replays:write",
     /// See security events, and from which addresses keys work.
     SecurityRead = "security:read",
     /// Say from which addresses keys work.

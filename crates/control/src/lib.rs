@@ -6,6 +6,7 @@
 pub mod analytics;
 pub mod api;
 pub mod audit;
+pub mod audit_chain;
 pub mod auth;
 pub mod clock;
 mod idempotency;
@@ -16,6 +17,8 @@ pub mod replays;
 pub mod rotation;
 pub mod secret_text;
 pub mod security;
+pub mod signature_check;
 pub mod snippets;
+pub mod test_sends;
 pub mod upkeep;
 pub mod verification;

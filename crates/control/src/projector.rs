@@ -3,7 +3,8 @@
 //!
 //! Reads:        postrider.delivery-events   (key: message id; endpoint id of a range)
 //!               postrider.endpoint-state    (key: endpoint id)
-//! Writes:       the delivery log and counts in Postgres; endpoints, with outbox and audit; postrider.rejected (what can't be
+//!               postrider.dlq               (key: endpoint id)
+//! Writes:       the delivery log, its counts and the dead letters in Postgres; endpoints, with outbox and audit; postrider.rejected (what can't be
 //!               decoded)
 //! Commits when: the rows are: its offsets are in Postgres and move by compare-and-set in their transaction
 //! On failure:   tries again and reports unready; the poll thread goes on, nothing is skipped
@@ -32,6 +33,7 @@ use postrider_kafka::{
 use postrider_postgres::Database;
 use tokio::task::{JoinError, JoinSet};
 
+use batch::Topic;
 use health::Health;
 pub use log_policy::LogPolicy;
 use positions::LogPositions;
@@ -65,7 +67,7 @@ pub enum ProjectorError {
     Task(#[from] JoinError),
 }
 
-/// Writes `postrider.delivery-events` and what `postrider.endpoint-state` says of disabled endpoints into Postgres.
+/// Writes `postrider.delivery-events`, `postrider.dlq` and what `postrider.endpoint-state` says of disabled endpoints into Postgres.
 #[derive(Debug)]
 pub struct Projector {
     kafka: KafkaConfig,
@@ -82,7 +84,21 @@ struct Shared {
     rejected_topic: String,
     state_topic: String,
     log: LogPolicy,
+    dlq_topic: String,
     health: Health,
+}
+
+impl Shared {
+    /// What the records of a topic are.
+    fn kind_of(&self, topic: &str) -> Topic {
+        if topic == self.state_topic {
+            Topic::EndpointState
+        } else if topic == self.dlq_topic {
+            Topic::DeadLetters
+        } else {
+            Topic::DeliveryEvents
+        }
+    }
 }
 
 impl Projector {
@@ -97,15 +113,15 @@ impl Projector {
         log: LogPolicy,
         readiness: ReadinessHandle,
     ) -> Self {
-        let (rejected_topic, state_topic) = (topics.rejected(), topics.endpoint_state());
+        let (rejected_topic, state_topic, dlq_topic) = (topics.rejected(), topics.endpoint_state(), topics.dlq());
         let health = Health::new(readiness);
-        let shared = Shared { pool, codec, producer, rejected_topic, state_topic, log, health };
+        let shared = Shared { pool, codec, producer, rejected_topic, state_topic, log, dlq_topic, health };
         Self { kafka, topics, shared: Arc::new(shared) }
     }
 
     /// Works until `shutdown`. Each partition has a task, so that none waits for another.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ProjectorError> {
-        let topics = vec![self.topics.delivery_events(), self.topics.endpoint_state()];
+        let topics = vec![self.topics.delivery_events(), self.topics.endpoint_state(), self.topics.dlq()];
         let mut config = StageConfig::new(self.topics.group("projector"), topics);
         config.fetch = FetchSize::Batches;
         config.positions = Positions::External(Arc::new(LogPositions(self.shared.clone())));

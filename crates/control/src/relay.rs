@@ -1,11 +1,14 @@
 //! Relay: publishes the changes of the management plane to the directory.
 //!
-//! Reads:        the outbox in Postgres
-//! Writes:       postrider.config   (key: entity id, or `#marker`), in transactions
+//! Reads:        the outbox in Postgres, and what of the audit log is not chained
+//! Writes:       postrider.config   (key: entity id, or `#marker`), in transactions; the chain of the audit log
 //! Commits when: the transaction is committed in Kafka: then the outbox rows go, and the position moves
 //! On failure:   begins again from the outbox and reports unready; nothing is skipped
 //!
 //! One relay of a deployment works, the one that holds the database's advisory lock; the others wait for it.
+//! The audit log is chained in the order of publishing, in the transaction that takes the changes out of the outbox;
+//! records of changes that the directory does not know (those of API keys) follow behind.
+//!
 //! The lock lives and dies with a connection, over which all of the relay's reads and writes go; the
 //! transactional producer, taken over only under the lock, keeps a former holder from publishing.
 
@@ -17,6 +20,7 @@ mod topic;
 
 use std::time::Duration;
 
+use postrider_domain::seal::KeyRing;
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, Topics};
 use postrider_postgres::Database;
 
@@ -45,11 +49,12 @@ pub struct Relay {
     kafka: KafkaConfig,
     topics: Topics,
     codec: Codec,
+    key_ring: KeyRing,
     readiness: ReadinessHandle,
 }
 
 impl Relay {
-    /// A relay between a database and the directory's topic. It keeps two connections beside the pool's others:
+    /// A relay between a database and the directory's topic; `key_ring` makes the hashes of the audit log's chain. It keeps two connections beside the pool's others:
     /// one with the lock, one that listens.
     pub fn new(
         config: RelayConfig,
@@ -57,9 +62,10 @@ impl Relay {
         kafka: KafkaConfig,
         topics: Topics,
         codec: Codec,
+        key_ring: KeyRing,
         readiness: ReadinessHandle,
     ) -> Self {
-        Self { config, pool, kafka, topics, codec, readiness }
+        Self { config, pool, kafka, topics, codec, key_ring, readiness }
     }
 
     /// Works until `shutdown`. What fails is tried again, so it does not end otherwise.

@@ -21,6 +21,7 @@ pub mod health;
 pub mod histogram;
 pub mod ids;
 pub mod index;
+pub mod ip_rules;
 pub mod json_text;
 pub mod limiter;
 pub mod mapping;

@@ -1,7 +1,8 @@
-//! Table `audit_log`: who changed what.
+//! Table `audit_log`: who changed what. Added to, never changed; the relay chains it ([`crate::audit_chain`]).
 
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use postrider_domain::{TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
@@ -29,11 +30,66 @@ pub struct AuditRecord<'a> {
     pub remote_addr: Option<IpAddr>,
 }
 
-/// Adds a record, in the transaction of the change.
+/// A record as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Its number, in the order of writing.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Whose entity; none for what belongs to no tenant.
+    pub tenant: Option<String>,
+    /// The id of the API key, `cli`, or `postrider`.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub entity_id: String,
+    /// The entity before: JSON, to the byte as it was written.
+    pub before: Option<String>,
+    /// The entity after: JSON, to the byte as it was written.
+    pub after: Option<String>,
+    /// Where the request came from.
+    pub remote_addr: Option<IpNet>,
+}
+
+/// Which records to list; what is none does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only of this action; `endpoint.` takes all that begin so.
+    pub action: Option<String>,
+    /// Only of this entity.
+    pub entity_id: Option<String>,
+    /// Only from this address.
+    pub remote_addr: Option<IpAddr>,
+    /// Only at or after this.
+    pub since: Option<Timestamp>,
+    /// Only before this.
+    pub until: Option<Timestamp>,
+}
+
+/// A record with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainedAuditRow {
+    /// The record.
+    pub row: AuditRow,
+    /// Its place; none until the relay has chained it.
+    pub seq: Option<i64>,
+}
+
+/// Adds a record, in the transaction of the change and after the change was pushed to the outbox.
 pub async fn insert(conn: &mut PgConnection, record: &AuditRecord<'_>) -> Result<(), Error> {
+    // What the outbox was given last in this transaction: the record is chained when that is published.
     sqlx::query!(
-        "INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
-         VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)",
+        "WITH record AS (
+             INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
+             VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)
+             RETURNING id, at
+         )
+         INSERT INTO audit_pending (audit_id, at, outbox_id)
+         SELECT id, at, nullif(current_setting('postrider.outbox_id', true), '')::bigint FROM record",
         record.at.to_datetime(),
         record.tenant.map(TenantId::as_str),
         record.actor,
@@ -46,4 +102,65 @@ pub async fn insert(conn: &mut PgConnection, record: &AuditRecord<'_>) -> Result
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The records about what is `tenant`'s (none: about everything, for operators) that pass `filter`, the latest first,
+/// from the one after `after` (time and number), at most `limit`.
+///
+/// To be called in a transaction, since it changes how this one plans: every filter is optional, and only a plan that
+/// knows which ones are set uses the right index.
+pub async fn list(
+    conn: &mut PgConnection,
+    tenant: Option<&TenantId>,
+    filter: &AuditFilter,
+    after: Option<(Timestamp, i64)>,
+    limit: i64,
+) -> Result<Vec<ChainedAuditRow>, Error> {
+    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    let records = sqlx::query!(
+        r#"SELECT page.id, page.at, page.tenant_id, page.actor, page.action, page.entity_id,
+             page.before::text AS before, page.after::text AS after, page.remote_addr AS "remote_addr: IpNet",
+             (SELECT seq FROM audit_chain WHERE audit_chain.audit_id = page.id) AS seq
+         FROM (
+             SELECT * FROM audit_log
+             WHERE ($1::text IS NULL OR tenant_id = $1)
+                 AND ($2::text IS NULL OR actor = $2)
+                 AND ($3::text IS NULL OR action = $3 OR (right($3, 1) = '.' AND starts_with(action, $3)))
+                 AND ($4::text IS NULL OR entity_id = $4)
+                 AND ($5::inet IS NULL OR remote_addr = $5)
+                 AND ($6::timestamptz IS NULL OR at >= $6)
+                 AND ($7::timestamptz IS NULL OR at < $7)
+                 AND ($8::timestamptz IS NULL OR (at, id) < ($8, $9))
+             ORDER BY at DESC, id DESC
+             LIMIT $10
+         ) AS page
+         ORDER BY page.at DESC, page.id DESC"#,
+        tenant.map(TenantId::as_str),
+        filter.actor,
+        filter.action,
+        filter.entity_id,
+        filter.remote_addr.map(IpNet::from),
+        filter.since.map(Timestamp::to_datetime),
+        filter.until.map(Timestamp::to_datetime),
+        after.map(|(at, _)| at.to_datetime()),
+        after.map(|(_, id)| id),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = records.into_iter().map(|record| ChainedAuditRow {
+        row: AuditRow {
+            id: record.id,
+            at: record.at,
+            tenant: record.tenant_id,
+            actor: record.actor,
+            action: record.action,
+            entity_id: record.entity_id,
+            before: record.before,
+            after: record.after,
+            remote_addr: record.remote_addr,
+        },
+        seq: record.seq,
+    });
+    Ok(rows.collect())
 }

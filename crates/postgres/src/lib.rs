@@ -6,14 +6,17 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod audit_chain;
 mod connect;
 mod database;
+pub mod dead_letters;
 pub mod delivery_log;
 pub mod endpoint_activity;
 pub mod endpoint_history;
 pub mod endpoints;
 pub mod event_types;
 pub mod idempotency;
+pub mod ip_rules;
 pub mod local;
 pub mod outbox;
 pub mod plans;

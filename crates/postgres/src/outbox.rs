@@ -21,11 +21,13 @@ pub struct OutboxRow {
     pub body: ConfigBody,
 }
 
-/// Adds a change, in the transaction that makes it.
+/// Adds a change, in the transaction that makes it. Audit records that are added after it in the same transaction are
+/// chained when it is published.
 pub async fn push(conn: &mut PgConnection, entity_version: i64, body: &ConfigBody) -> Result<(), Error> {
     let entity = body.key();
     sqlx::query!(
-        "INSERT INTO outbox (entity_id, entity_version, body) VALUES ($1, $2, $3::text::json)",
+        "INSERT INTO outbox (id, entity_id, entity_version, body)
+         SELECT set_config('postrider.outbox_id', nextval('outbox_id_seq')::text, true)::bigint, $1, $2, $3::text::json",
         entity.as_str(),
         entity_version,
         json_text(body),

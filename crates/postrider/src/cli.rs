@@ -1,6 +1,7 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
+mod audit;
 mod event_types;
 mod explain;
 mod replay;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use audit::{Audit, VerifyArguments};
 pub use event_types::{EventTypes, ImportArguments};
 pub use explain::Explain;
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
@@ -77,6 +79,9 @@ pub enum Command {
     /// Make, list and revoke the keys of operators; make master keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(Keys),
+    /// Check that nobody tampered with the audit log.
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(Audit),
     /// Import, list and export the catalogue of event types.
     #[command(subcommand, arg_required_else_help = true, after_help = event_types::EXAMPLES)]
     EventTypes(EventTypes),
@@ -140,12 +145,13 @@ impl Role {
 
     /// Whether it works on topics that a resize replaces by others.
     pub fn is_bound_to_generation(self) -> bool {
-        !matches!(self, Self::Api | Self::Relay)
+        // The API sends tests into them.
+        !matches!(self, Self::Relay)
     }
 
-    /// Whether it opens or seals secrets.
+    /// Whether it opens or seals secrets, or chains the audit log.
     pub fn needs_master_keys(self) -> bool {
-        matches!(self, Self::Api | Self::Dispatcher)
+        matches!(self, Self::Api | Self::Relay | Self::Dispatcher)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Who may do what: the API key of a request, looked up, checked and held against an operation's scope.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use poem::{Addr, Request};
 use poem_openapi::{SecurityScheme, auth::Bearer};
@@ -9,12 +13,14 @@ use postrider_postgres::{PgConnection, api_keys, tenants};
 
 use super::{
     idempotency::KeyedRequest,
+    ip_rules,
     problem::{Problem, ProblemKind},
     state::ApiState,
 };
 use crate::{
     auth::{Caller, KeyRefused, KeyText, Scope, check_key},
     clock,
+    security::{Origin, SecurityKind},
 };
 
 /// The header by which an operator key names the tenant.
@@ -47,7 +53,7 @@ impl Authenticated {
             self.require(scope)
         } else {
             let detail = format!("what '{scope}' covers needs an operator key (`postrider keys create`)");
-            Err(Problem::new(ProblemKind::Forbidden, detail))
+            Err(Problem::new(ProblemKind::Forbidden, detail).noting(SecurityKind::ScopeViolation))
         }
     }
 
@@ -67,8 +73,27 @@ impl Authenticated {
         if self.0.may(scope) {
             Ok(())
         } else {
-            Err(Problem::new(ProblemKind::Forbidden, format!("the API key lacks the scope '{scope}'")))
+            let detail = format!("the API key lacks the scope '{scope}'");
+            Err(Problem::new(ProblemKind::Forbidden, detail).noting(SecurityKind::ScopeViolation))
         }
+    }
+}
+
+/// Who a request turned out to come from, for what is noted of it once it is answered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asker(Arc<OnceLock<Origin>>);
+
+impl Asker {
+    fn is(&self, caller: &Caller) {
+        let origin =
+            Origin { tenant: caller.tenant.clone(), key: Some(caller.key.clone()), remote_addr: caller.remote_addr };
+        // A request has one caller.
+        let _ = self.0.set(origin);
+    }
+
+    /// As far as it is known.
+    pub(super) fn origin(&self) -> Origin {
+        self.0.get().cloned().unwrap_or_default()
     }
 }
 
@@ -77,6 +102,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     let named = named_tenant(request)?;
     let now = clock::now();
     let caller = find_caller(state, &bearer.token, named, remote_ip(request), now).await?;
+    if let Some(asker) = request.data::<Asker>() {
+        asker.is(&caller);
+    }
     if let Some(keyed) = request.data::<KeyedRequest>() {
         keyed.claim(state, &caller, now).await?;
     }
@@ -97,6 +125,9 @@ async fn find_caller(
     check_key(&key, &row, &state.key_ring, now).map_err(refused)?;
     if row.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_PRECISION) {
         api_keys::touch(&mut conn, &row.id, now).await?;
+    }
+    if let Some(tenant) = &row.tenant {
+        ip_rules::admit(&mut conn, state, tenant, &row.id, remote_addr, now).await?;
     }
     let tenant = effective_tenant(&mut conn, row.tenant.as_ref(), named).await?;
     Ok(Caller {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::{
+    access::Asker,
     cors::CrossOrigin,
     gzip,
     idempotency::{KeyedRequest, Replayed},
@@ -45,10 +46,17 @@ pub(super) async fn answer<E: Endpoint>(
     let cross_origin = CrossOrigin::of(&method, request.headers(), &config.cors_origins);
     let unread = Unread::of(&mut request);
 
+    let asker = Asker::default();
+    request.set_data(asker.clone());
     let result = match cross_origin.preflight() {
         Some(preflight) => Ok(preflight),
         None => executed(inner, request, &unread, &config, &state).await,
     };
+    if let Err(problem) = &result
+        && let Some(kind) = problem.noted_as()
+    {
+        state.security.note(clock::now(), kind, asker.origin(), problem.to_string());
+    }
     let mut response = result.unwrap_or_else(|problem| problem.into_answer(&request_id));
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {

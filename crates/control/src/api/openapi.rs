@@ -12,7 +12,8 @@ use super::{
     events::Events,
     health::Health,
     polish::polish,
-    security_events::SecurityEvents,
+    replays::{REPLAY_PARTS, ReplayParts},
+    security_parts::{SECURITY_PARTS, SecurityParts},
     subscriptions::Subscriptions,
     templates::Templates,
     tenants::Tenants,
@@ -44,6 +45,14 @@ pub(crate) enum Tag {
     Deliveries,
     /// What deliveries come to: volume, success, errors and latency over any window.
     Analytics,
+    /// What failed for good: look at it, deliver it again, or give it up.
+    #[oai(rename = "Dead letters")]
+    DeadLetters,
+    /// Delivering again: dead letters, and events that came before their subscription.
+    Replays,
+    /// Whether an endpoint works, and whether its receiver verifies what it gets.
+    #[oai(rename = "Test and verify")]
+    Verify,
     /// Who changed what, what was refused, and from where keys work.
     Security,
     /// For orchestrators and Prometheus.
@@ -69,7 +78,8 @@ pub(crate) type Resources = (
     Events,
     Deliveries,
     Analytics,
-    SecurityEvents,
+    ReplayParts,
+    SecurityParts,
     Health,
 );
 
@@ -95,7 +105,8 @@ pub(crate) const RESOURCES: Resources = (
     Events,
     Deliveries,
     Analytics,
-    SecurityEvents,
+    REPLAY_PARTS,
+    SECURITY_PARTS,
     Health,
 );
 

@@ -10,6 +10,14 @@ pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &'static str, text: Option<
     text.map(read).transpose()
 }
 
+/// A text to compare with what is stored, which never has NUL in it.
+pub(crate) fn storable(name: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.contains('\0') => Err(bad(name, format!("{name} contains NUL; remove it"))),
+        other => Ok(other),
+    }
+}
+
 fn bad(name: &'static str, detail: String) -> Problem {
     Problem::new(ProblemKind::BadRequest, detail).at(name)
 }

@@ -13,6 +13,8 @@ use poem_openapi::{
 };
 use postrider_postgres::is_unavailable;
 
+use crate::security::SecurityKind;
+
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -88,6 +90,8 @@ pub struct Problem {
     kind: ProblemKind,
     detail: String,
     field: Option<String>,
+    /// What it is noted as in the security events, if it is.
+    noted_as: Option<SecurityKind>,
 }
 
 /// A problem as it is answered.
@@ -124,7 +128,7 @@ impl Problem {
             detail.truncate(end);
             detail.push('…');
         }
-        Self { kind, detail, field: None }
+        Self { kind, detail, field: None, noted_as: None }
     }
 
     /// A value of the body that can't be accepted; `field` is a JSON pointer.
@@ -142,6 +146,17 @@ impl Problem {
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self }
+    }
+
+    /// Has it noted in the security events once it is answered.
+    #[must_use]
+    pub(crate) fn noting(self, kind: SecurityKind) -> Self {
+        Self { noted_as: Some(kind), ..self }
+    }
+
+    /// What it is noted as in the security events, if it is.
+    pub(crate) fn noted_as(&self) -> Option<SecurityKind> {
+        self.noted_as
     }
 
     /// The offending value, if it is one.
@@ -338,6 +353,18 @@ documented_problems!(
     PreconditionFailed => "It is at another version than `If-Match` names: read it again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation that directs something under way may answer instead.
+    DirectProblem:
+    BadRequest => "A parameter can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    Conflict => "It has ended, so that nothing can be changed about it.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "Kafka or the database can't be reached for now.",
 );
 
 fn documented(kind: ProblemKind, description: &'static str) -> MetaResponse {

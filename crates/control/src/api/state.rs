@@ -16,7 +16,7 @@ use postrider_domain::{
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::Database;
 
-use crate::{security::SecurityLog, upkeep::Retention};
+use crate::{replays::ReplayJobs, security::SecurityLog, test_sends::TestSender, upkeep::Retention};
 
 /// How the API is served.
 #[derive(Debug, Clone)]
@@ -68,6 +68,10 @@ pub struct ApiState {
     pub handshakes: Arc<dyn Handshakes>,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
+    /// Makes and directs replays.
+    pub replays: Arc<dyn ReplayJobs>,
+    /// Sends tests.
+    pub tests: Arc<dyn TestSender>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
     pub broker_clock: BrokerClock,
     /// Where it notes what it refused.

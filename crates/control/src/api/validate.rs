@@ -2,14 +2,19 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use postrider_domain::{egress::Target, filter::Filter, mapping::Mapping, pattern::TypePattern};
+use postrider_domain::{
+    egress::{Target, UrlRefused},
+    filter::Filter,
+    mapping::Mapping,
+    pattern::TypePattern,
+};
 
 use super::{
     problem::{Problem, ProblemKind},
     schema::{FilterJson, MappingJson},
     state::ApiState,
 };
-use crate::manage::ManageError;
+use crate::{manage::ManageError, security::SecurityKind};
 
 /// The longest name.
 pub(crate) const MAX_NAME_CHARACTERS: usize = 200;
@@ -108,7 +113,13 @@ pub(crate) fn mapping(field: &str, json: &MappingJson) -> Result<Mapping, Proble
 /// An endpoint's URL: of an allowed form, and to no address that deliveries may not reach. A host that does
 /// not resolve (yet) is accepted: deliveries to it are retried.
 pub(crate) async fn url(field: &str, text: &str, state: &ApiState) -> Result<Target, Problem> {
-    let target = state.egress.check_url(text).map_err(|error| Problem::field(field, error.to_string()))?;
+    let target = state.egress.check_url(text).map_err(|error| {
+        let problem = Problem::field(field, error.to_string());
+        match error {
+            UrlRefused::Address(_) | UrlRefused::Name(_) => problem.noting(SecurityKind::SsrfRefused),
+            _ => problem,
+        }
+    })?;
     if let Some(host) = target.url.domain() {
         let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, state.resolver.resolve(host)).await;
         let addresses: Vec<IpAddr> = lookup.ok().and_then(Result::ok).unwrap_or_default();
@@ -119,7 +130,8 @@ pub(crate) async fn url(field: &str, text: &str, state: &ApiState) -> Result<Tar
                     "the host resolves to {refused}, which is not a public address; use a public host, or have the \
                      operator add its network to egress.allowed_networks"
                 ),
-            ));
+            )
+            .noting(SecurityKind::SsrfRefused));
         }
     }
     Ok(target)

@@ -8,6 +8,7 @@ pub mod endpoint_settings;
 pub mod endpoint_state;
 pub mod endpoints;
 pub mod event_types;
+pub mod ip_rules;
 pub mod opened;
 pub mod secrets;
 pub mod subscriptions;

@@ -1,20 +1,22 @@
 //! What a batch of records comes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use postrider_domain::{
-    EndpointId, TenantId,
-    delivery_event::HeldRange,
+    EndpointId, MessageId, Run, TenantId,
+    delivery_event::{DeadLetter, HeldRange},
     endpoint_state::{AutoDisabled, EndpointState},
     health::Condition,
+    replay::{DeadLetterMark, Mark},
 };
-use postrider_kafka::{Codec, DecodeError, LogRecord, StateRecord};
+use postrider_kafka::{Codec, DecodeError, DlqRecord, LogRecord, StateRecord};
+use postrider_postgres::dead_letters::{DeadLetterRow, DeadLetterState, NewMark};
 
 use super::{
     activity::Activities,
     counts::Counts,
     log_policy::{Asides, LogPolicy},
-    rows::Rows,
+    rows::{Rows, storable},
 };
 
 /// A topic that is projected.
@@ -24,6 +26,8 @@ pub enum Topic {
     DeliveryEvents,
     /// What the owners of partitions remember of endpoints.
     EndpointState,
+    /// Deliveries that failed for good, and what was done with them.
+    DeadLetters,
 }
 
 /// A record of one of them.
@@ -34,6 +38,8 @@ pub enum Projected {
     Log(LogRecord),
     /// What is known of an endpoint.
     State(StateRecord),
+    /// A delivery that failed for good, or what was done with one.
+    Dlq(DlqRecord),
     /// That nothing is known of an endpoint any more.
     Forgotten(EndpointId),
 }
@@ -55,6 +61,12 @@ pub struct Batch {
     pub activity: Activities,
     /// What the data plane remembers of endpoints; none: nothing any more.
     pub conditions: BTreeMap<EndpointId, Option<Remembered>>,
+    /// Entries of the dead-letter queue, each once.
+    pub letters: Vec<DeadLetterRow>,
+    /// What was done with them or with earlier ones, the first mark of each.
+    pub marks: Vec<NewMark>,
+    /// Those that are there already: in one statement no row may come twice.
+    known: HashSet<(MessageId, Run, bool)>,
 }
 
 /// What the data plane remembers of an endpoint.
@@ -85,7 +97,8 @@ impl Topic {
                 let key = String::from_utf8_lossy(key.unwrap_or_default());
                 Ok(Projected::Forgotten(EndpointId::from_trusted(key.into_owned())))
             }
-            (Self::DeliveryEvents, None) => Err(DecodeError::Corrupt("it has no value".to_owned())),
+            (Self::DeadLetters, Some(value)) => DlqRecord::decode(codec, value).map(Projected::Dlq),
+            (Self::DeliveryEvents | Self::DeadLetters, None) => Err(DecodeError::Corrupt("it has no value".to_owned())),
         }
     }
 }
@@ -106,8 +119,55 @@ impl Batch {
             }
             Projected::State(StateRecord::Term(own)) => *term = own.term.max(*term),
             Projected::State(StateRecord::Endpoint(state)) => self.add_state(state, term),
+            Projected::Dlq(DlqRecord::Letter(letter)) => self.add_letter(partition, offset, letter),
+            Projected::Dlq(DlqRecord::Mark(mark)) => self.add_mark(mark),
             Projected::Forgotten(endpoint) => drop(self.conditions.insert(endpoint, None)),
         }
+    }
+
+    fn add_letter(&mut self, partition: i32, offset: i64, letter: DeadLetter) {
+        let delivery = letter.delivery;
+        if !self.known.insert((delivery.message_id.clone(), delivery.run.clone(), false)) {
+            return;
+        }
+        self.letters.push(DeadLetterRow {
+            message_id: delivery.message_id,
+            run: delivery.run,
+            tenant: delivery.tenant,
+            endpoint: delivery.endpoint,
+            event_id: delivery.event_id,
+            event_type: delivery.event_type,
+            attempts: letter.attempts,
+            error: letter.error.as_str().to_owned(),
+            error_message: letter.error_message.map(storable),
+            last_status: letter.last_status,
+            matched_at: letter.matched_at,
+            first_attempt_at: letter.first_attempt_at,
+            died_at: letter.at,
+            body_bytes: i64::try_from(delivery.body.len()).unwrap_or(i64::MAX),
+            log_partition: partition,
+            log_offset: offset,
+            state: DeadLetterState::Open,
+            job: None,
+            settled_at: None,
+        });
+    }
+
+    fn add_mark(&mut self, mark: DeadLetterMark) {
+        if !self.known.insert((mark.message_id.clone(), mark.run.clone(), true)) {
+            return;
+        }
+        self.marks.push(NewMark {
+            message_id: mark.message_id,
+            run: mark.run,
+            endpoint: mark.endpoint,
+            state: match mark.mark {
+                Mark::Redriven => DeadLetterState::Redriven,
+                Mark::Purged => DeadLetterState::Purged,
+            },
+            job: mark.job,
+            at: mark.at,
+        });
     }
 
     /// Of a state the management plane has the disabling and how the endpoint does, and only if its writer owned the

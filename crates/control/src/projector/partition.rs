@@ -34,7 +34,7 @@ pub async fn run(stream: PartitionStream, shared: Arc<Shared>) -> Result<(), Pro
         stopped: stream.stopped(),
         topic: stream.topic().to_string(),
         partition: stream.partition(),
-        kind: if stream.topic().as_ref() == shared.state_topic { Topic::EndpointState } else { Topic::DeliveryEvents },
+        kind: shared.kind_of(stream.topic()),
         part: part.clone(),
         stored: None,
         term: 0,

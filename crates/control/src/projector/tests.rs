@@ -20,11 +20,13 @@ use super::{Health, LogPolicy, ProjectorError, Shared, partition};
 
 mod activity;
 mod counting;
+mod dead_letters;
 mod held;
 mod state;
 
 const TOPIC: &str = "postrider.delivery-events";
 const STATE_TOPIC: &str = "postrider.endpoint-state";
+const DLQ_TOPIC: &str = "postrider.dlq";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 struct Fixture {
@@ -87,6 +89,7 @@ fn shared(pool: Database, codec: Codec, readiness: &Readiness, log: LogPolicy) -
         rejected_topic: "postrider.rejected".to_owned(),
         state_topic: STATE_TOPIC.to_owned(),
         log,
+        dlq_topic: DLQ_TOPIC.to_owned(),
         health,
     })
 }

@@ -1,17 +1,24 @@
 //! Writing one batch: rows and offset in one transaction.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use postrider_domain::Timestamp;
+use postrider_domain::{ErrorClass, TenantId, Timestamp};
 use postrider_postgres::{
-    Database, Error, PgConnection, delivery_log, endpoint_activity, plans, projector_offsets, rollups,
+    Database, Error, PgConnection, dead_letters,
+    delivery_log::{self, AttemptRow},
+    endpoint_activity, plans, projector_offsets, rollups,
+    security_events::{self, NewSecurityEvent},
 };
 
 use super::batch::{Batch, Remembered};
-use crate::manage::auto_disable;
+use crate::{manage::auto_disable, security::SecurityKind};
 
 /// How long a range of held deliveries is kept: longer than anything is held, so longer than an event can come late.
 const RANGES_KEPT: Duration = Duration::from_hours(32 * 24);
+
+/// How long entries of the dead-letter queue are kept: as long as the queue keeps them, so that what is listed can be
+/// delivered again.
+const DEAD_LETTERS_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// What came of writing a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +56,11 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     write_log(&mut transaction, batch).await?;
     // What comes before the stored offset has been counted by whoever wrote it.
     rollups::insert_deltas(&mut transaction, &batch.counts.since(expected.unwrap_or(0))).await?;
+    write_dead_letters(&mut transaction, batch).await?;
+    let refused = refused_addresses(&batch.rows.attempts, expected.unwrap_or(0));
+    if !refused.is_empty() {
+        security_events::insert(&mut transaction, &refused).await?;
+    }
     for (endpoint, disabled) in &batch.disabled {
         auto_disable::fold(&mut transaction, &disabled.tenant, endpoint, &disabled.how, now).await?;
     }
@@ -88,6 +100,41 @@ async fn write_log(conn: &mut PgConnection, batch: &Batch) -> Result<(), Error> 
     delivery_log::end_late(conn, &deliveries).await
 }
 
+/// Writes entries of the dead-letter queue, then what was done with them: a mark stands behind its entry.
+async fn write_dead_letters(conn: &mut PgConnection, batch: &Batch) -> Result<(), Error> {
+    if let Some(newest) = batch.letters.iter().map(|letter| letter.died_at).max() {
+        dead_letters::forget_before(conn, newest - DEAD_LETTERS_KEPT).await?;
+        dead_letters::insert(conn, &batch.letters).await?;
+    }
+    if !batch.marks.is_empty() {
+        dead_letters::mark(conn, &batch.marks).await?;
+    }
+    Ok(())
+}
+
+/// The attempts at or after offset `since` that were refused because of where they led, as security events: one for each
+/// tenant, with how many.
+fn refused_addresses(attempts: &[AttemptRow], since: i64) -> Vec<NewSecurityEvent> {
+    let mut refused: BTreeMap<&TenantId, NewSecurityEvent> = BTreeMap::new();
+    let of_class = |attempt: &&AttemptRow| {
+        attempt.log_offset >= since && attempt.error.as_deref() == Some(ErrorClass::AddressRefused.as_str())
+    };
+    for attempt in attempts.iter().filter(of_class) {
+        let why = attempt.error_message.as_deref().unwrap_or("an address that deliveries may not reach");
+        let event = refused.entry(&attempt.tenant).or_insert_with(|| NewSecurityEvent {
+            at: attempt.started_at,
+            count: 0,
+            kind: SecurityKind::SsrfRefused.as_str(),
+            tenant: Some(attempt.tenant.clone()),
+            key: None,
+            remote_addr: None,
+            detail: format!("a delivery ({}): {why}", attempt.message_id),
+        });
+        event.count += 1;
+    }
+    refused.into_values().collect()
+}
+
 /// What to do when the stored offset is not the expected one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Conflict {
@@ -112,6 +159,8 @@ pub fn judge(expected: Option<i64>, stored: Option<i64>, next: i64) -> Conflict 
 
 #[cfg(test)]
 mod tests {
+    use postrider_domain::{MessageId, Run};
+
     use super::*;
 
     #[test]
@@ -127,5 +176,37 @@ mod tests {
         for (expected, stored, next, conflict) in cases {
             assert_eq!(judge(expected, stored, next), conflict, "{expected:?} {stored:?} {next}");
         }
+    }
+
+    #[test]
+    fn attempts_that_led_inside_are_noted_once_for_each_tenant() {
+        let attempt = |log_offset, tenant: &str, error: Option<ErrorClass>| AttemptRow {
+            message_id: MessageId::from_trusted("msg_1"),
+            run: Run::LIVE,
+            log_partition: 0,
+            log_offset,
+            tenant: TenantId::from_trusted(tenant),
+            attempt: 1,
+            started_at: Timestamp::from_millis(7),
+            duration_us: 5,
+            status: None,
+            error: error.map(|error| error.as_str().to_owned()),
+            error_message: Some("the address 10.0.0.7 is not public".to_owned()),
+            response_excerpt: None,
+        };
+        let refused = Some(ErrorClass::AddressRefused);
+        let attempts = [
+            // Written before, by another owner.
+            attempt(6, "ten_1", refused),
+            attempt(7, "ten_1", refused),
+            attempt(8, "ten_2", Some(ErrorClass::Dns)),
+            attempt(9, "ten_1", refused),
+            attempt(10, "ten_3", None),
+            attempt(11, "ten_4", refused),
+        ];
+        let noted = refused_addresses(&attempts, 7);
+        let counts: Vec<_> = noted.iter().map(|it| (it.tenant.as_ref().map(TenantId::as_str), it.count)).collect();
+        assert_eq!(counts, [(Some("ten_1"), 2), (Some("ten_4"), 1)]);
+        assert!(noted[0].detail.contains("10.0.0.7"));
     }
 }

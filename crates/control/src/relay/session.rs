@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_domain::{ConfigMarker, DirectoryVersion, EntityId};
+use postrider_domain::{ConfigMarker, DirectoryVersion, EntityId, seal::KeyRing};
 use postrider_kafka::{AvroRecord, Codec, Headers, Outgoing, Shutdown, TransactionError, TransactionalProducer};
 use postrider_postgres::{
-    Connection as _, Error, PgConnection, outbox,
+    Connection as _, Error, PgConnection,
+    audit::AuditRow,
+    audit_chain, outbox,
     relay_state::{self, OutboxListener, RelayState},
 };
 
@@ -16,10 +18,12 @@ use super::{
     batch::{self, Standing},
     topic,
 };
-use crate::clock;
+use crate::{audit_chain::extend, clock};
 
 /// The most changes that are published in one transaction.
 const MAX_BATCH_ROWS: i64 = 200;
+/// The most audit records without a change of the directory that are chained in one transaction.
+const MAX_CHAINED_ALONE: i64 = 1_000;
 /// The most deletion records that become tombstones in one transaction.
 const MAX_TOMBSTONES: i64 = 500;
 /// How often a relay that waits asks for the lock.
@@ -87,6 +91,7 @@ pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError>
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         while !shutdown.soft.is_cancelled() && tenure.publish_next().await? {}
+        while !shutdown.soft.is_cancelled() && tenure.chain_the_rest().await? {}
         tokio::select! {
             () = shutdown.soft.cancelled() => return Ok(()),
             changed = listener.changed() => changed?,
@@ -101,6 +106,7 @@ struct Tenure {
     connection: PgConnection,
     producer: TransactionalProducer,
     codec: Codec,
+    key_ring: KeyRing,
     topic: Arc<str>,
     state: RelayState,
 }
@@ -123,7 +129,14 @@ impl Tenure {
             Standing::TopicBehind => return Err(SessionError::TopicBehind { topic, published: state.version }),
         }
         tracing::info!(version = %state.version, live = state.live, "the relay works");
-        let tenure = Self { connection, producer, codec: relay.codec.clone(), topic: topic.into(), state };
+        let tenure = Self {
+            connection,
+            producer,
+            codec: relay.codec.clone(),
+            key_ring: relay.key_ring.clone(),
+            topic: topic.into(),
+            state,
+        };
         if !end.has_marker {
             // Without a marker no process would ever know that the directory is complete.
             let marker = ConfigMarker { version: state.version, live: state.live };
@@ -151,12 +164,23 @@ impl Tenure {
         let mut transaction = self.connection.begin().await?;
         relay_state::record_batch(&mut transaction, batch.version, batch.live, &batch.entities, &batch.outbox_ids)
             .await?;
+        let records = audit_chain::pending_of(&mut transaction, &batch.outbox_ids).await?;
+        chain(&mut transaction, &self.key_ring, &records).await?;
         transaction.commit().await?;
         self.state.version = batch.version;
         self.state.live = batch.live;
         metrics::counter!("postrider_relay_published_total").increment(batch.entries.len() as u64);
         tracing::debug!(version = %batch.version, entries = batch.entries.len(), live = batch.live, "published");
         Ok(true)
+    }
+
+    /// Chains audit records that came with no change of the directory. False if there is none.
+    async fn chain_the_rest(&mut self) -> Result<bool, SessionError> {
+        let mut transaction = self.connection.begin().await?;
+        let records = audit_chain::pending_alone(&mut transaction, MAX_CHAINED_ALONE).await?;
+        chain(&mut transaction, &self.key_ring, &records).await?;
+        transaction.commit().await?;
+        Ok(!records.is_empty())
     }
 
     /// Turns the records of deletions that are older than `keep` into tombstones.
@@ -189,4 +213,13 @@ impl Tenure {
             headers: Headers::new(),
         }
     }
+}
+
+/// Adds `records` to the audit log's chain. Nobody else does: the caller has the relay's lock.
+async fn chain(conn: &mut PgConnection, key_ring: &KeyRing, records: &[AuditRow]) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let head = audit_chain::head(conn).await?;
+    audit_chain::append(conn, &extend(head, records, key_ring)).await
 }

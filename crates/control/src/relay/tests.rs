@@ -5,14 +5,24 @@ use std::time::Duration;
 use postrider_domain::{
     ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, EntityKind, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
+    seal::KeyRing,
 };
 use postrider_kafka::{
     Codec, KafkaConfig, Readiness, Record, Shutdown, TableEvent, TableReader, Topics, mock::MockBroker,
 };
-use postrider_postgres::{Database, connect, connect_service, local::LocalPostgres, migrate, outbox, relay_state};
+use postrider_postgres::{
+    Database, PgConnection, PgPool, audit_chain, connect, connect_service, local::LocalPostgres, migrate, outbox,
+    relay_state,
+};
+use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::task::JoinHandle;
 
 use super::{Relay, RelayConfig};
+use crate::{
+    audit::{Actor, Change, record},
+    audit_chain::{Fault, NotedLink, Verdict, verify_now},
+    clock,
+};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -20,9 +30,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 struct Fixture {
     _server: LocalPostgres,
     _broker: MockBroker,
+    /// Of the owner of all tables.
+    owner: PgPool,
     pool: Database,
     kafka: KafkaConfig,
     codec: Codec,
+    key_ring: KeyRing,
     readiness: Readiness,
     reader: TableReader,
 }
@@ -30,14 +43,16 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let server = LocalPostgres::start(None).await.unwrap();
-        migrate(&connect(&server.create_database("relay").await.unwrap(), 1).await.unwrap()).await.unwrap();
+        let owner = connect(&server.create_database("relay").await.unwrap(), 1).await.unwrap();
+        migrate(&owner).await.unwrap();
         let pool = connect_service(&server.service_url("relay"), 4).await.unwrap();
         let topic = Topics::new("postrider").config();
         let broker = MockBroker::start(vec![(topic.clone(), 1)]).unwrap();
         let kafka = KafkaConfig::embedded(broker.bootstrap_servers(), "test");
         let reader = TableReader::start(&kafka, &topic).unwrap();
         let (codec, readiness) = (Codec::new(), Readiness::new());
-        Self { _server: server, _broker: broker, pool, kafka, codec, readiness, reader }
+        let key_ring = KeyRing::parse(&KeyRing::generate_text(&mut StdRng::seed_from_u64(7))).unwrap();
+        Self { _server: server, _broker: broker, owner, pool, kafka, codec, key_ring, readiness, reader }
     }
 
     fn start(&self) -> (Shutdown, JoinHandle<()>) {
@@ -48,6 +63,7 @@ impl Fixture {
             self.kafka.clone(),
             Topics::new("postrider"),
             self.codec.clone(),
+            self.key_ring.clone(),
             self.readiness.register("relay"),
         );
         (shutdown.clone(), tokio::spawn(relay.run(shutdown)))
@@ -56,6 +72,39 @@ impl Fixture {
     async fn push(&self, entity_version: i64, body: &ConfigBody) {
         let mut conn = self.pool.acquire().await.unwrap();
         outbox::push(&mut conn, entity_version, body).await.unwrap();
+    }
+
+    /// Makes a change with its audit record, as the management plane does.
+    async fn change(&self, entity_version: i64, id: &'static str) {
+        let mut transaction = self.pool.begin().await.unwrap();
+        outbox::push(&mut transaction, entity_version, &tenant(id)).await.unwrap();
+        audit(&mut transaction, id).await;
+        transaction.commit().await.unwrap();
+    }
+
+    /// Checks the audit log's chain once it has `links` links.
+    async fn chain_of(&self, links: i64, noted: Option<NotedLink>) -> Verdict {
+        let wait = async {
+            loop {
+                let kept_since = Timestamp::EPOCH;
+                let verdict = verify_now(&self.pool, &self.key_ring, kept_since, noted.clone()).await.unwrap();
+                if verdict.links == links {
+                    return verdict;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("the chain never has {links} links"))
+    }
+
+    /// Does to the database what its owner can, past all triggers.
+    async fn tamper(&self, sql: &'static str) {
+        let mut transaction = self.owner.begin().await.unwrap();
+        postrider_postgres::local::execute(&mut transaction, "SET LOCAL session_replication_role = replica")
+            .await
+            .unwrap();
+        postrider_postgres::local::execute(&mut transaction, sql).await.unwrap();
+        transaction.commit().await.unwrap();
     }
 
     /// The next record of the topic.
@@ -116,7 +165,7 @@ async fn an_empty_directory_gets_its_marker_and_changes_follow_in_order() {
 
     fixture.push(2, &tenant("ten_a")).await;
     assert_eq!(fixture.next_entry().await.version, version(2), "an edit needs no marker");
-    fixture.push(3, &deleted("ten_a", crate::clock::now())).await;
+    fixture.push(3, &deleted("ten_a", clock::now())).await;
     assert!(!fixture.next_entry().await.body.is_live());
     assert_eq!(fixture.next_marker().await, ConfigMarker { version: version(3), live: 0 });
 
@@ -164,7 +213,7 @@ async fn a_relay_refuses_a_topic_that_is_ahead_of_its_database_or_behind_it() {
 #[tokio::test]
 async fn a_deletion_becomes_a_tombstone_after_thirty_days() {
     let mut fixture = Fixture::new().await;
-    let long_ago = crate::clock::now() - Duration::from_hours(31 * 24);
+    let long_ago = clock::now() - Duration::from_hours(31 * 24);
     fixture.push(1, &tenant("ten_a")).await;
     fixture.push(2, &deleted("ten_a", long_ago)).await;
     let (shutdown, relay) = fixture.start();
@@ -178,4 +227,50 @@ async fn a_deletion_becomes_a_tombstone_after_thirty_days() {
     let tombstone = fixture.next().await;
     assert_eq!(tombstone.key_str(), Some("ten_a"));
     assert_eq!(tombstone.value, None);
+}
+
+async fn audit(conn: &mut PgConnection, entity_id: &str) {
+    let change = Change { tenant: None, action: "tenant.create", entity_id, before: None, after: None };
+    record(conn, &Actor::cli(), clock::now(), change).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_audit_log_is_chained_in_the_order_of_publishing_and_tampering_shows() {
+    let fixture = Fixture::new().await;
+    // The one that began first is committed last, and published last.
+    let mut late = fixture.pool.begin().await.unwrap();
+    outbox::push(&mut late, 1, &tenant("ten_late")).await.unwrap();
+    audit(&mut late, "ten_late").await;
+    fixture.change(1, "ten_a").await;
+    let (shutdown, relay) = fixture.start();
+    fixture.chain_of(1, None).await;
+    late.commit().await.unwrap();
+    fixture.chain_of(2, None).await;
+    fixture.change(1, "ten_b").await;
+    let mut alone = fixture.pool.acquire().await.unwrap();
+    audit(&mut alone, "key_a").await;
+    let verdict = fixture.chain_of(4, None).await;
+    assert_eq!((verdict.fault_count, verdict.first), (0, Some(1)), "{:?}", verdict.faults);
+    let order = audit_chain::links(&mut alone, 0, 10).await.unwrap();
+    let order: Vec<_> = order.into_iter().map(|linked| linked.record.expect("it is there").entity_id).collect();
+    assert_eq!(order[..2], ["ten_a", "ten_late"]);
+    shutdown.soft.cancel();
+    relay.await.unwrap();
+
+    let mut owner = fixture.owner.acquire().await.unwrap();
+    let refused = postrider_postgres::local::execute(&mut owner, "UPDATE audit_log SET actor = 'nobody'").await;
+    assert!(refused.unwrap_err().to_string().contains("append-only"));
+    drop(owner);
+    fixture.tamper("UPDATE audit_log SET actor = 'nobody' WHERE entity_id = 'ten_late'").await;
+    let altered = fixture.chain_of(4, None).await.faults;
+    assert!(matches!(altered[..], [Fault::Altered { seq: 2, .. }]), "{altered:?}");
+    fixture.tamper("DELETE FROM audit_log WHERE entity_id = 'ten_late'").await;
+    let removed = fixture.chain_of(4, None).await.faults;
+    assert!(matches!(removed[..], [Fault::Removed { seq: 2, .. }]), "{removed:?}");
+    fixture.tamper("INSERT INTO audit_log (at, actor, action, entity_id) VALUES (now(), 'x', 'x', 'x')").await;
+    let added = fixture.chain_of(4, None).await.faults;
+    assert!(matches!(added[..], [Fault::Removed { .. }, Fault::Unlinked { count: 1 }]), "{added:?}");
+    fixture.tamper("DELETE FROM audit_chain WHERE seq = 4").await;
+    let cut = fixture.chain_of(3, verdict.head).await.faults;
+    assert!(cut.contains(&Fault::NotAsNoted { seq: 4 }), "{cut:?}");
 }

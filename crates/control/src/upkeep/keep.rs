@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postrider_domain::{Timestamp, rollup::Grain};
 use postrider_postgres::{
-    Database, Error,
+    Database, Error, audit_chain,
     retention::{self, Kept},
 };
 
@@ -88,6 +88,9 @@ pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Res
         let mut transaction = pool.begin().await?;
         if retention::try_lock(&mut transaction, PATIENCE).await? {
             let dropped = retention::drop_before(&mut transaction, kept, oldest).await?;
+            if kept == Kept::Audit {
+                audit_chain::forget_dropped(&mut transaction, oldest.to_datetime()).await?;
+            }
             transaction.commit().await?;
             if !dropped.is_empty() {
                 tracing::info!(table = kept.table(), ?dropped, "dropped partitions that were past their time");

@@ -6,10 +6,11 @@ use postrider_domain::{
     DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId,
     Timestamp,
     rollup::{Grain, Segment, segments},
+    seal::KeyRing,
     tally::Tally,
 };
 use postrider_postgres::{
-    Database, connect, connect_service,
+    Database, audit_chain, connect, connect_service,
     delivery_log::{self, AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus},
     local::LocalPostgres,
     migrate,
@@ -17,7 +18,13 @@ use postrider_postgres::{
     rollups::{self, Delta, EventTypes, Subject},
 };
 
+use rand::{SeedableRng as _, rngs::StdRng};
+
 use super::{Folded, Retention, fold, keep};
+use crate::{
+    audit::{Actor, Change, record},
+    audit_chain::{extend, verify_now},
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -124,6 +131,28 @@ async fn partitions_are_made_ahead_and_for_what_came_before_them_and_dropped_beh
     let mut conn = pool.acquire().await.unwrap();
     let message = MessageId::from_trusted("msg_today");
     assert_eq!(delivery_log::attempts_of(&mut conn, &tenant(), &message).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_dropped_of_the_audit_log_leaves_its_chain_whole() {
+    let (_server, pool) = database().await;
+    let ring = KeyRing::parse(&KeyRing::generate_text(&mut StdRng::seed_from_u64(7))).unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    // Two that are past their time, and two that are not.
+    for days in [500, 499, 399, 0] {
+        let id = format!("ten_{days}");
+        let change = Change { tenant: None, action: "tenant.create", entity_id: &id, before: None, after: None };
+        record(&mut conn, &Actor::cli(), now() - DAY * days, change).await.unwrap();
+    }
+    let records = audit_chain::pending_alone(&mut conn, 10).await.unwrap();
+    audit_chain::append(&mut conn, &extend(None, &records, &ring)).await.unwrap();
+    drop(conn);
+    let kept_since = now() - Retention::default().audit;
+    for _ in 0..2 {
+        keep(&pool, &Retention::default(), now()).await.unwrap();
+        let verdict = verify_now(&pool, &ring, kept_since, None).await.unwrap();
+        assert_eq!((verdict.faults, verdict.first, verdict.links, verdict.expired), (vec![], Some(2), 3, 1));
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod dev;
 mod dev_banner;
 mod event_types;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{dev, event_types, explain, keys, migrate, openapi, replay, serve, sources, topics};
+use super::{audit, dev, event_types, explain, keys, migrate, openapi, replay, serve, sources, topics};
 use crate::{
     cli::{Cli, Command, Keys},
     config::{self, ConfigError, Environment, Loaded},
@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(())
         }
         Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
+        Command::Audit(command) => runtime.block_on(audit::run(&command, &load()?)),
         Command::EventTypes(command) => runtime.block_on(event_types::run(&command, &load()?)),
         Command::Replay(command) => runtime.block_on(replay::run(&command, &load()?)),
         Command::Explain(arguments) => return explain::run(&arguments),

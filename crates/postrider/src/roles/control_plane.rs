@@ -12,15 +12,17 @@ use postrider_control::{
     api::{Api, ApiConfig, ApiState, Handshakes, HostResolver, KafkaPublisher, Question, Reply},
     projector::Projector,
     relay::{Relay, RelayConfig},
+    replays::{KafkaReplayJobs, Replays},
     rotation::Rotation,
     security::SecurityLog,
+    test_sends::KafkaTestSender,
     upkeep::Upkeep,
 };
 use postrider_pipeline::egress::{EgressClient, EndpointTls, Handshake, ResolveError, VettedResolver};
 use tracing::info;
 
-use super::{Parts, data_plane::courier};
-use crate::lifecycle::Lifecycle;
+use super::{Parts, data_plane::courier, sources::replay_source};
+use crate::{connections::Kafka, lifecycle::Lifecycle};
 
 /// Starts the API; answers where it listens.
 pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Result<SocketAddr> {
@@ -46,6 +48,8 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         check_certificates,
         handshakes: Arc::new(DeliveryHandshakes(courier(parts)?)),
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
+        replays: Arc::new(replay_jobs(parts)),
+        tests: Arc::new(KafkaTestSender::new(kafka.config.clone(), kafka.layout.clone(), kafka.producer.clone())),
         broker_clock: kafka.producer.clock().clone(),
         security: SecurityLog::default(),
         readiness: parts.readiness.clone(),
@@ -60,6 +64,14 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     });
     info!(%address, "the API listens");
     Ok(address)
+}
+
+fn replay_jobs(parts: &Parts) -> KafkaReplayJobs {
+    let Kafka { config, topics, layout, producer, .. } = parts.kafka.clone();
+    let replays = Replays::new(config, topics, layout.clone(), producer.clone());
+    let config = parts.config.clone();
+    let source_of = Arc::new(move |name: &str, topic: Option<&str>| replay_source(&config, name, topic));
+    KafkaReplayJobs::new(replays, layout, producer, source_of)
 }
 
 fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
@@ -97,6 +109,7 @@ pub fn start_relay(parts: &Parts, lifecycle: &mut Lifecycle) {
         kafka.config.clone(),
         kafka.topics.clone(),
         kafka.layout.codec().clone(),
+        parts.key_ring(),
         parts.readiness.register("relay"),
     );
     let shutdown = parts.shutdown.clone();

@@ -6,4 +6,4 @@ mod parts;
 mod sources;
 
 pub use parts::{Parts, start};
-pub use sources::{schemas, sources};
+pub use sources::{replay_source, schemas, sources};

@@ -30,6 +30,7 @@ mod speed;
 mod start;
 mod support;
 mod templates;
+mod verifying;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         templates::tests(),
         catalogue::tests(),
         log::tests(),
+        verifying::tests(),
         api::tests(),
         start::tests(),
         dev::tests(),

@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, future::BoxFuture};
-use parking_lot::Mutex;
 use poem::{Endpoint, EndpointExt as _, Request, Response, endpoint::BoxEndpoint, http::Method};
 use postrider_domain::{ConfigBody, egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{BrokerClock, Readiness};
@@ -20,11 +18,9 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::fakes::{FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, FakeTests};
 use crate::{
-    api::{
-        ApiConfig, ApiState, EventToPublish, Handshakes, HostResolver, PublishError, Published, Publisher, Question,
-        Reply, server::app,
-    },
+    api::{ApiConfig, ApiState, server::app},
     clock,
     manage::api_keys::create_operator_key,
     security::SecurityLog,
@@ -32,61 +28,6 @@ use crate::{
 
 static SERVER: OnceCell<LocalPostgres> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
-
-/// Hosts and their addresses; others don't resolve.
-#[derive(Default)]
-struct FakeResolver(HashMap<&'static str, Vec<IpAddr>>);
-
-impl HostResolver for FakeResolver {
-    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, String>> {
-        let answer = self.0.get(host).cloned().ok_or_else(|| "no such host".to_owned());
-        async move { answer }.boxed()
-    }
-}
-
-/// Keeps what was published, or does what the test says.
-#[derive(Default)]
-pub struct FakePublisher {
-    pub published: Mutex<Vec<EventToPublish>>,
-    pub fails: Mutex<Option<PublishError>>,
-    pub hangs: Mutex<bool>,
-}
-
-impl Publisher for FakePublisher {
-    fn publish(&self, event: EventToPublish) -> BoxFuture<'_, Result<Published, PublishError>> {
-        async move {
-            if *self.hangs.lock() {
-                futures::future::pending::<()>().await;
-            }
-            if let Some(error) = self.fails.lock().clone() {
-                return Err(error);
-            }
-            let mut published = self.published.lock();
-            published.push(event);
-            let offset = i64::try_from(published.len()).expect("few") - 1;
-            Ok(Published { topic: "postrider.events".to_owned(), partition: 0, offset })
-        }
-        .boxed()
-    }
-}
-
-/// What an endpoint replies to a question.
-type Replies = Box<dyn Fn(&Question) -> Result<Reply, String> + Send>;
-
-/// Keeps what endpoints were asked, and replies as the test says.
-#[derive(Default)]
-pub struct FakeHandshakes {
-    pub asked: Mutex<Vec<Question>>,
-    pub reply: Mutex<Option<Replies>>,
-}
-
-impl Handshakes for FakeHandshakes {
-    fn send(&self, question: Question) -> BoxFuture<'_, Result<Reply, String>> {
-        let reply = self.reply.lock().as_ref().map_or_else(|| Err("no answer".to_owned()), |reply| reply(&question));
-        self.asked.lock().push(question);
-        async move { reply }.boxed()
-    }
-}
 
 /// Takes texts that begin as PEM does: what is in them is the pipeline's to tell.
 fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {
@@ -103,6 +44,9 @@ pub struct Fixture {
     pub database: Database,
     pub publisher: Arc<FakePublisher>,
     pub handshakes: Arc<FakeHandshakes>,
+    pub replays: Arc<FakeReplays>,
+    pub tests: Arc<FakeTests>,
+    pub state: ApiState,
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
@@ -160,6 +104,8 @@ impl Fixture {
         let publisher = Arc::new(FakePublisher::default());
         let security = SecurityLog::default();
         let handshakes = Arc::new(FakeHandshakes::default());
+        let replays = Arc::new(FakeReplays::default());
+        let tests = Arc::new(FakeTests::default());
         let readiness = Readiness::new();
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
@@ -172,6 +118,8 @@ impl Fixture {
             ]))),
             handshakes: handshakes.clone(),
             publisher: publisher.clone(),
+            replays: replays.clone(),
+            tests: tests.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
             security: security.clone(),
@@ -184,13 +132,16 @@ impl Fixture {
             cors_origins: vec!["https://app.example.com".to_owned()],
             ..ApiConfig::default()
         };
-        let app = app(config, state).map_to_response().boxed();
+        let app = app(config, state.clone()).map_to_response().boxed();
         Self {
             app,
             pool,
             database,
             publisher,
             handshakes,
+            replays,
+            tests,
+            state,
             key_ring,
             broker_clock,
             readiness,

@@ -2,11 +2,13 @@
 
 mod access;
 mod analytics;
+mod dead_letters;
 mod deliveries;
 mod endpoint_extras;
 mod endpoint_state;
 mod endpoints;
 mod event_types;
+mod fakes;
 pub(crate) mod fixture;
 mod frame;
 mod holding;
@@ -20,3 +22,4 @@ mod settings;
 mod snippets;
 mod templates;
 mod tenants;
+mod verifying;

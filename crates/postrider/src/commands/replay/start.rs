@@ -3,10 +3,9 @@
 use anyhow::{anyhow, bail};
 use postrider_control::{
     clock,
-    replays::{BackfillOf, NewReplay, ReplayError, Replays, Source, What},
+    replays::{BackfillOf, NewReplay, ReplayError, Replays, What},
 };
 use postrider_domain::replay::{DeadLetterQuery, OffsetRanges, RejectedQuery};
-use postrider_kafka::TopicSelection;
 
 use super::watch;
 use crate::{
@@ -51,28 +50,13 @@ pub async fn backfill(replays: &Replays, arguments: &BackfillArguments, loaded: 
         (None, None) => bail!("--subscription or --endpoint is needed"),
     };
     let what = What::Backfill {
-        source: source(&arguments.source, arguments.topic.as_deref(), loaded)?,
+        source: roles::replay_source(&loaded.config, &arguments.source, arguments.topic.as_deref())
+            .map_err(|why| anyhow!("--source: {why}"))?,
         of,
         since: arguments.since.from(now),
         until: arguments.until.map(|until| until.from(now)),
     };
     start(replays, what, &arguments.run).await
-}
-
-/// A source's topic, as replays call it; of a source with a pattern, the one that was named.
-fn source(name: &str, topic: Option<&str>, loaded: &Loaded) -> anyhow::Result<Source> {
-    let sources = roles::sources(&loaded.config);
-    let Some(source) = sources.iter().find(|source| source.name == name) else {
-        let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-        bail!("--source: there is no source '{name}' in the configuration; there are: {}", known.join(", "));
-    };
-    let topic = match (&source.topics, topic) {
-        (TopicSelection::Topic(only), None) => only.clone(),
-        (TopicSelection::Pattern(_), None) => bail!("--topic is needed: source '{name}' has a pattern of topics"),
-        (selection, Some(topic)) if selection.has(topic) => topic.to_owned(),
-        (_, Some(topic)) => bail!("--topic: '{topic}' is not a topic of source '{name}'"),
-    };
-    Ok(Source { name: source.reference(&topic), topic })
 }
 
 async fn start(replays: &Replays, what: What, run: &RunArguments) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod command;
+mod over_http;
 mod redrive;
 
 pub use command::replay;
@@ -10,5 +11,5 @@ use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [redrive::tests(), backfill::tests()].into_iter().flatten().collect()
+    [redrive::tests(), backfill::tests(), over_http::tests()].into_iter().flatten().collect()
 }
