@@ -41,7 +41,7 @@ pub(crate) struct VerifySignature;
 #[derive(Debug, Object, Deserialize)]
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
-struct VerifyInput {
+struct SignatureInput {
     /// The endpoint that received it: it is verified in its style, with the secrets that sign for it now.
     endpoint_id: Option<String>,
     /// The secret to verify it with, instead of the endpoint's: `whsec_…`, as the receiver has it.
@@ -66,7 +66,7 @@ fn default_tolerance() -> u32 {
     DEFAULT_TOLERANCE_SECONDS
 }
 
-impl Example for VerifyInput {
+impl Example for SignatureInput {
     fn example() -> Self {
         let headers = [
             ("webhook-id", "msg_abqv5r5azy4rgtfna4j5pzfbr3"),
@@ -92,23 +92,23 @@ impl Example for VerifyInput {
 /// Whether the message can be verified, and if not, because of what.
 #[derive(Debug, Object)]
 #[oai(example)]
-struct VerifyResult {
+struct SignatureVerdict {
     /// Whether nothing failed.
     valid: bool,
     /// Every check, in this order: `format`, `id`, `timestamp`, `signature`.
-    checks: Vec<CheckResult>,
+    checks: Vec<SignatureCheckResult>,
 }
 
-impl Example for VerifyResult {
+impl Example for SignatureVerdict {
     fn example() -> Self {
-        Self { valid: false, checks: vec![CheckResult::example()] }
+        Self { valid: false, checks: vec![SignatureCheckResult::example()] }
     }
 }
 
 /// How one check went.
 #[derive(Debug, Object)]
 #[oai(example)]
-struct CheckResult {
+struct SignatureCheckResult {
     /// What was checked.
     check: CheckName,
     /// How it went.
@@ -117,7 +117,7 @@ struct CheckResult {
     detail: Option<String>,
 }
 
-impl Example for CheckResult {
+impl Example for SignatureCheckResult {
     fn example() -> Self {
         Self {
             check: CheckName::Timestamp,
@@ -151,7 +151,7 @@ enum CheckOutcome {
     Skipped,
 }
 
-impl From<(Check, Finding)> for CheckResult {
+impl From<(Check, Finding)> for SignatureCheckResult {
     fn from((check, finding): (Check, Finding)) -> Self {
         let check = match check {
             Check::Format => CheckName::Format,
@@ -188,8 +188,8 @@ impl VerifySignature {
         &self,
         Data(state): Data<&ApiState>,
         auth: Authenticated,
-        body: Body<VerifyInput>,
-    ) -> Result<Found<VerifyResult>, WriteProblem> {
+        body: Body<SignatureInput>,
+    ) -> Result<Found<SignatureVerdict>, WriteProblem> {
         let tenant = auth.tenant(Scope::EndpointsRead)?;
         let input = body.0;
         let now = clock::now();
@@ -217,11 +217,11 @@ impl VerifySignature {
         let tolerance = Duration::from_secs(input.tolerance_seconds.into());
         let findings = signature_check::check(&style, &secrets, &message, tolerance);
         let valid = !findings.iter().any(|(_, finding)| matches!(finding, Finding::Failed(_)));
-        Ok(Found(VerifyResult { valid, checks: findings.map(Into::into).into() }))
+        Ok(Found(SignatureVerdict { valid, checks: findings.map(Into::into).into() }))
     }
 }
 
-fn body_of(input: &VerifyInput) -> Result<Vec<u8>, Problem> {
+fn body_of(input: &SignatureInput) -> Result<Vec<u8>, Problem> {
     match (&input.body, &input.body_base64) {
         (Some(text), None) => Ok(text.clone().into_bytes()),
         (None, Some(encoded)) => BASE64_STANDARD
