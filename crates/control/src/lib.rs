@@ -7,6 +7,7 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod clock;
+pub mod event_schemas;
 pub mod manage;
 pub mod projector;
 pub mod relay;

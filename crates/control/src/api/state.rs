@@ -12,6 +12,8 @@ use postrider_domain::{TenantId, Timestamp, egress::EgressPolicy, seal::KeyRing}
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::PgPool;
 
+use crate::event_schemas::EventSchemas;
+
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -52,6 +54,8 @@ pub struct ApiState {
     pub resolver: Arc<dyn HostResolver>,
     /// Whether deliveries can be made with certificates of an endpoint's own.
     pub check_certificates: CertificateCheck,
+    /// By which published events are refused.
+    pub event_schemas: EventSchemas,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.

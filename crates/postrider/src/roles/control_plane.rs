@@ -10,6 +10,7 @@ use std::{
 
 use postrider_control::{
     api::{Api, ApiConfig, ApiState, HostResolver, KafkaPublisher},
+    event_schemas::EventSchemas,
     projector::Projector,
     relay::{Relay, RelayConfig},
 };
@@ -39,6 +40,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         egress: parts.egress_policy(),
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
         check_certificates,
+        event_schemas: EventSchemas::default(),
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         broker_clock: kafka.producer.clock().clone(),
         readiness: parts.readiness.clone(),

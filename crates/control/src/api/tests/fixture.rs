@@ -23,6 +23,7 @@ use tokio::sync::OnceCell;
 use crate::{
     api::{ApiConfig, ApiState, EventToPublish, HostResolver, PublishError, Published, Publisher, server::app},
     clock,
+    event_schemas::EventSchemas,
     manage::api_keys::create_operator_key,
 };
 
@@ -138,6 +139,7 @@ impl Fixture {
                 ("public.example.com", vec![IpAddr::from([93, 184, 216, 34])]),
                 ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
             ]))),
+            event_schemas: EventSchemas::default(),
             publisher: publisher.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
