@@ -19,10 +19,14 @@ use super::{
     subscriptions::Subscription,
     validate,
 };
-use crate::manage::{
-    self,
-    endpoints::{EndpointPatch, NewEndpoint, NewSubscription},
-    subscriptions::MAX_PER_ENDPOINT,
+use crate::{
+    auth::{Caller, Scope},
+    manage::{
+        self,
+        endpoints::{EndpointPatch, NewEndpoint, NewSubscription},
+        subscriptions::MAX_PER_ENDPOINT,
+    },
+    secret_text::REDACTED,
 };
 
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
@@ -177,7 +181,8 @@ pub(super) struct Endpoint {
     id: String,
     /// Its name.
     name: String,
-    /// Where deliveries are posted.
+    /// Where deliveries are posted. A key without the scope `endpoints:write` is shown `********` in the place of path
+    /// and query: they may be a secret.
     url: String,
     /// What it is for.
     description: String,
@@ -371,6 +376,13 @@ impl EndpointPatchInput {
 }
 
 impl Endpoint {
+    /// The answer for a row to whoever may read it: its URL is opened for those who may also change it.
+    pub(super) fn read_by(caller: &Caller, row: EndpointRow, key_ring: &KeyRing) -> Result<Self, Problem> {
+        let origin = format!("{}/{REDACTED}", row.origin);
+        let whole = Self::of(row, key_ring)?;
+        Ok(if caller.may(Scope::EndpointsWrite) { whole } else { Self { url: origin, ..whole } })
+    }
+
     /// The answer for a row, its URL opened.
     pub(super) fn of(row: EndpointRow, key_ring: &KeyRing) -> Result<Self, Problem> {
         let url = manage::endpoints::url(key_ring, &row).map_err(|error| Problem::internal(&error))?;

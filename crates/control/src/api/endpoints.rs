@@ -77,7 +77,7 @@ impl Endpoints {
         let page = PageRequest::<EndpointId>::parse(cursor.0.as_deref(), limit.0)?;
         let mut conn = state.pool.acquire().await?;
         let rows = endpoints::list(&mut conn, tenant, page.after.as_ref(), page.rows_to_read()).await?;
-        Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Endpoint::of(row, &state.key_ring))?))
+        Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Endpoint::read_by(&auth.0, row, &state.key_ring))?))
     }
 
     /// Get an endpoint
@@ -95,7 +95,7 @@ impl Endpoints {
         let mut conn = state.pool.acquire().await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
-        Ok(Found(Endpoint::of(row, &state.key_ring)?))
+        Ok(Found(Endpoint::read_by(&auth.0, row, &state.key_ring)?))
     }
 
     /// Change an endpoint
