@@ -9,6 +9,7 @@ pub mod audit;
 pub mod audit_chain;
 pub mod auth;
 pub mod clock;
+pub mod event_schemas;
 mod idempotency;
 pub mod manage;
 pub mod projector;

@@ -64,6 +64,9 @@ pub enum EntityKind {
     Subscription,
     /// An [`EventType`].
     EventType,
+    /// One that only a newer release knows. It was never read, so that nothing is left to remove.
+    #[serde(other)]
+    Unknown,
 }
 
 impl ConfigBody {
@@ -203,6 +206,13 @@ mod tests {
             serde_json::from_value::<Subscription>(json).unwrap(),
             Subscription { mapping: None, ..subscription() }
         );
+    }
+
+    #[test]
+    fn a_deletion_of_a_kind_that_came_later_is_read() {
+        let deleted = json!({"deleted": {"id": "new_1", "entity": "novelty", "at": Timestamp::EPOCH}});
+        let body = serde_json::from_value(deleted).unwrap();
+        assert!(matches!(body, ConfigBody::Deleted(Deleted { entity: EntityKind::Unknown, .. })), "{body:?}");
     }
 
     #[test]

@@ -46,3 +46,10 @@ pub struct Event {
     /// Where it was read.
     pub coordinates: SourceCoordinates,
 }
+
+impl Event {
+    /// The id that a receiver knows it by: its producer's, or ours where it gave none.
+    pub fn shown_id(&self) -> &str {
+        self.producer_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(self.id.as_str())
+    }
+}

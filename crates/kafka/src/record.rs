@@ -1,12 +1,15 @@
 //! Records as stages see them: owned, and detached from the client's fetch buffers.
 
-use std::sync::Arc;
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use postrider_domain::{SourceCoordinates, Timestamp};
 use rdkafka::{
     Message as _, Timestamp as KafkaTimestamp,
-    message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
+    message::{BorrowedHeaders, BorrowedMessage, Header, Headers as _, OwnedHeaders},
 };
 
 /// A record's headers, in order.
@@ -88,7 +91,7 @@ impl Record {
     pub(crate) fn detach(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         let mut headers = Headers::new();
         if let Some(borrowed) = message.headers() {
-            for header in borrowed.iter() {
+            for header in (0..borrowed.count()).filter_map(|index| header(borrowed, index)) {
                 headers.push(header.key, header.value.map(Bytes::copy_from_slice).unwrap_or_default());
             }
         }
@@ -106,6 +109,12 @@ impl Record {
             headers,
         }
     }
+}
+
+/// A header; none if its name is not UTF-8, for which the client has no answer but a panic. Nobody asks for such a
+/// header, and its record must not end the reader.
+fn header(headers: &BorrowedHeaders, index: usize) -> Option<Header<'_, &[u8]>> {
+    panic::catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten()
 }
 
 /// A record to write.

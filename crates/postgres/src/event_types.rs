@@ -120,6 +120,17 @@ pub async fn get(conn: &mut PgConnection, id_or_name: &str) -> Result<Option<Eve
     .transpose()
 }
 
+/// The id and version of the event type of that name, if it has a schema and what does not fit it is rejected.
+pub async fn rejecting(conn: &mut PgConnection, name: &str) -> Result<Option<(String, i64)>, Error> {
+    let row = sqlx::query!(
+        "SELECT id, version FROM event_types WHERE name = $1 AND validation = 'reject' AND schema IS NOT NULL",
+        name,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.id, row.version)))
+}
+
 /// Up to `limit` event types after the one of that name, in the order of their names.
 pub async fn list(
     conn: &mut PgConnection,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::{Audit, VerifyArguments};
-pub use event_types::{EventTypes, ImportArguments};
+pub use event_types::{EventTypes, ImportArguments, SetArguments};
 pub use explain::Explain;
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
 pub use sources::{CheckSources, Sources};

@@ -63,7 +63,7 @@ impl EndpointActions {
         let row = manage::endpoint_state::pause(edit, tenant, &parse_id(&id)?)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Resume an endpoint
@@ -91,7 +91,7 @@ impl EndpointActions {
         let row = manage::endpoint_state::resume(edit, tenant, &endpoint, held)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Disable an endpoint
@@ -119,7 +119,7 @@ impl EndpointActions {
         let row = manage::endpoint_state::disable(edit, tenant, &endpoint, reason)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Enable an endpoint
@@ -147,7 +147,7 @@ impl EndpointActions {
         let row = manage::endpoint_state::enable(edit, tenant, &endpoint, reason.as_deref())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// List an endpoint's history

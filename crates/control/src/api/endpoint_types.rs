@@ -17,7 +17,11 @@ use super::{
     subscriptions::Subscription,
     validate::DEFAULT_TIMEOUT_MS,
 };
-use crate::manage;
+use crate::{
+    auth::{Caller, Scope},
+    manage,
+    secret_text::REDACTED,
+};
 
 /// Why an endpoint is disabled: `gone` (it answered 410), `failing` (it failed at least 20 times over at least five days,
 /// without a success), `manual` (somebody disabled it), `unverified` (it has yet to show that it wants events).
@@ -49,7 +53,8 @@ pub(super) struct Endpoint {
     id: String,
     /// Its name.
     name: String,
-    /// Where deliveries are posted.
+    /// Where deliveries are posted. A key without the scope `endpoints:write` is shown `********` in the place of path
+    /// and query: they may be a secret.
     url: String,
     /// What it is for.
     description: String,
@@ -201,7 +206,20 @@ impl Example for CreatedEndpoint {
 }
 
 impl Endpoint {
-    /// The answer for a row, its URL opened; without totals, nothing was sent to it.
+    /// The answer for a row to whoever may read it: its URL is opened for those who may also change it. Without totals,
+    /// nothing was sent to it.
+    pub(super) fn read_by(
+        caller: &Caller,
+        row: EndpointRow,
+        totals: Option<ActivityRow>,
+        key_ring: &KeyRing,
+    ) -> Result<Self, Problem> {
+        let origin = format!("{}/{REDACTED}", row.origin);
+        let whole = Self::of(row, totals, key_ring)?;
+        Ok(if caller.may(Scope::EndpointsWrite) { whole } else { Self { url: origin, ..whole } })
+    }
+
+    /// The answer for a row, its URL opened.
     pub(super) fn of(row: EndpointRow, totals: Option<ActivityRow>, key_ring: &KeyRing) -> Result<Self, Problem> {
         let url = manage::endpoints::url(key_ring, &row).map_err(|error| Problem::internal(&error))?;
         Ok(Self {

@@ -109,7 +109,7 @@ impl EndpointVerification {
         let row = manage::endpoint_state::verified(edit, tenant, &endpoint, &row.url, allowed)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 }
 

@@ -87,7 +87,7 @@ impl Endpoints {
         let totals = endpoint_activity::list(&mut conn, tenant, &ids).await?;
         let answer = |row: EndpointRow| {
             let totals = totals.iter().find(|totals| totals.endpoint == row.id).cloned();
-            Endpoint::of(row, totals, &state.key_ring)
+            Endpoint::read_by(&auth.0, row, totals, &state.key_ring)
         };
         Ok(Found(page.page(rows, |row| row.id.to_string(), answer)?))
     }
@@ -108,7 +108,7 @@ impl Endpoints {
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
         drop(conn);
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Change an endpoint
@@ -137,7 +137,7 @@ impl Endpoints {
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Replace an endpoint
@@ -165,7 +165,7 @@ impl Endpoints {
         let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(row, state).await?)
+        Ok(versioned(&auth, row, state).await?)
     }
 
     /// Delete an endpoint
@@ -194,11 +194,15 @@ impl Endpoints {
 }
 
 /// The answer for a row.
-pub(super) async fn versioned(row: EndpointRow, state: &ApiState) -> Result<Versioned<Endpoint>, Problem> {
+pub(super) async fn versioned(
+    auth: &Authenticated,
+    row: EndpointRow,
+    state: &ApiState,
+) -> Result<Versioned<Endpoint>, Problem> {
     let mut conn = state.pool.tenant(&row.tenant).await?;
     let totals = endpoint_activity::list(&mut conn, &row.tenant, &[&row.id]).await?.pop();
     let version = row.version;
-    Ok(Versioned { body: Endpoint::of(row, totals, &state.key_ring)?, version })
+    Ok(Versioned { body: Endpoint::read_by(&auth.0, row, totals, &state.key_ring)?, version })
 }
 
 pub(super) fn parse_id(text: &str) -> Result<EndpointId, Problem> {

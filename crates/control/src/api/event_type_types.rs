@@ -20,13 +20,13 @@ use serde_json::{
 };
 
 use super::schema::{RawJson, Time, documented_type};
-use crate::manage::event_types::{EventTypePatch, Imported};
+use crate::manage::event_types::{ChangedType, EventTypePatch, Imported};
 
 const EXAMPLE_TIME: Time = Time(Timestamp::from_millis(1_769_860_800_000));
 
 /// What follows when an event's data does not fit the schema of its type: `off`: it is not looked at; `report`: it is
 /// counted in a metric, shown in the log and delivered; `reject`: it goes to the rejected topic, with the place that
-/// does not fit.
+/// does not fit, and is refused (422) where it is published over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Deserialize)]
 #[oai(rename = "ValidationMode", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -118,10 +118,19 @@ pub(super) struct ImportReport {
     dry_run: bool,
     /// The names of the event types that were not there.
     created: Vec<String>,
-    /// Of those that were there and are different now.
-    changed: Vec<String>,
+    /// Those that were there and are different now.
+    changed: Vec<ChangedEventType>,
     /// Of those that are as they were.
     unchanged: Vec<String>,
+}
+
+/// An event type that an import changed, or would change.
+#[derive(Debug, Object)]
+pub(super) struct ChangedEventType {
+    /// Its name.
+    name: String,
+    /// What of it is different: `group`, `description`, `schema`, `sample`, `validation`, `archived`.
+    fields: Vec<String>,
 }
 
 /// A document to import: a catalogue, or an `OpenAPI` document.
@@ -152,7 +161,7 @@ documented_type!(
     MetaSchema {
         description: Some(
             "Either a catalogue, `{\"event_types\": [{\"name\", \"group\"?, \"description\"?, \"schema\"?, \"sample\"?, \
-         \"validation\"?, \"archived\"?}]}`, or an OpenAPI 3.1 document, of which the `webhooks` are taken: their keys \
+         \"validation\"?, \"archived\"?}]}`, or an OpenAPI 3.1 or 3.2 document, of which the `webhooks` are taken: their keys \
          as names, the operation's first tag as group, the request body's schema and example as schema and sample \
          of the event's `data`.",
         ),
@@ -232,7 +241,10 @@ impl Example for ImportReport {
         Self {
             dry_run: false,
             created: vec!["order.created".to_owned(), "order.paid".to_owned()],
-            changed: vec!["order.cancelled".to_owned()],
+            changed: vec![ChangedEventType {
+                name: "order.cancelled".to_owned(),
+                fields: vec!["schema".to_owned(), "sample".to_owned()],
+            }],
             unchanged: Vec::new(),
         }
     }
@@ -264,8 +276,8 @@ impl From<EventTypeInput> for EventTypeSpec {
             name: input.name,
             group: input.group,
             description: input.description.unwrap_or_default(),
-            validation: input.validation.map(Into::into).unwrap_or_default(),
-            archived: input.archived.unwrap_or_default(),
+            validation: input.validation.map(Into::into),
+            archived: input.archived,
             schema: input.schema.map(|json| json.0.into()),
             sample: input.sample.map(|json| json.0.into()),
         }
@@ -307,10 +319,17 @@ impl From<EventTypeRow> for EventType {
     }
 }
 
+impl From<ChangedType> for ChangedEventType {
+    fn from(changed: ChangedType) -> Self {
+        Self { name: changed.name, fields: changed.fields.into_iter().map(str::to_owned).collect() }
+    }
+}
+
 impl ImportReport {
     /// What an import came to.
     pub(super) fn new(imported: Imported, dry_run: bool) -> Self {
         let Imported { created, changed, unchanged } = imported;
+        let changed = changed.into_iter().map(Into::into).collect();
         Self { dry_run, created, changed, unchanged }
     }
 }

@@ -102,8 +102,8 @@ impl EventTypes {
     /// Import event types
     ///
     /// Operator keys only, scope `event-types:write`. Makes those that are not there and changes those that are
-    /// different, all or none; others stay as they are. The document is a catalogue, or an OpenAPI 3.1 document
-    /// with `webhooks`; large ones need a larger `api.max_body_bytes`, or `postrider event-types import`.
+    /// different, all or none; others stay as they are, and so do group, `validation` and `archived` where the document
+    /// does not give them. It is a catalogue, or an OpenAPI 3.1 or 3.2 document with `webhooks`, in JSON; large ones need a larger `api.max_body_bytes`, or `postrider event-types import`.
     #[oai(path = "/event-types/import", method = "post", operation_id = "importEventTypes")]
     async fn import(
         &self,

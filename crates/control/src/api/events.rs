@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, types::Example};
-use postrider_domain::{TenantId, Timestamp, envelope::MAX_BODY_BYTES, pattern::validate_event_type};
+use postrider_domain::{
+    TenantId, Timestamp, envelope::MAX_BODY_BYTES, event_type::Violation, pattern::validate_event_type,
+};
 use rand::Rng;
 use serde::Deserialize;
-use serde_json::{json, value::to_raw_value};
+use serde_json::{Value, json, value::to_raw_value};
 use ulid::Ulid;
 
 use super::{
@@ -100,7 +102,8 @@ impl Events {
     ///
     /// Scope `events:publish`. Answered once Kafka has acknowledged the event: from then on it is not lost. After
     /// a 503 it is unknown whether it was written: send it again with the same `id`, which receivers see as the
-    /// same `webhook-id`.
+    /// same `webhook-id`. If the event's type is in the catalogue and its `validation` is `reject`, data that does not
+    /// fit its schema is refused (422, `field` names the place).
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,
@@ -111,6 +114,7 @@ impl Events {
     ) -> Result<Accepted<AcceptedEvent>, WriteProblem> {
         let tenant = auth.tenant(Scope::EventsPublish)?;
         let event = checked(body.0, tenant, clock::now(), &mut clock::rng())?;
+        fits(state, &event).await?;
         let id = event.id.clone();
         let published = tokio::time::timeout(config.publish_timeout, state.publisher.publish(event))
             .await
@@ -161,6 +165,22 @@ fn checked(
         time: input.time.map_or(now, |time| time.0),
         data,
     })
+}
+
+/// Refuses what the matcher would reject. It looks again: the type may have changed by then.
+async fn fits(state: &ApiState, event: &EventToPublish) -> Result<(), Problem> {
+    let mut conn = state.pool.acquire().await?;
+    let Some(event_type) = state.event_schemas.rejecting(&mut conn, &event.event_type).await? else { return Ok(()) };
+    drop(conn);
+    let data: Option<Value> = serde_json::from_slice(&event.data).ok();
+    // A schema that can't be used rejects nothing.
+    let Ok(Some(found)) = event_type.violation(|| data.as_ref()) else { return Ok(()) };
+    let Violation { at, schema_at, message } = found;
+    let detail = format!(
+        "{message}: by '{schema_at}' of the schema of '{}' (`GET /v1/event-types`), which rejects what does not fit",
+        event.event_type
+    );
+    Err(Problem::field(format!("/data{at}"), detail))
 }
 
 fn generated_id(now: Timestamp, rng: &mut impl Rng) -> String {

@@ -170,7 +170,7 @@ documented_type!(
          constants; fields, written `\"$.data.email\"`; `{\"$path\": \"data.email\", \"$default\": null, \"$optional\": \
          true, \"$format\": \"lowercase\"}` with a default or `$optional` (left out where the field is missing or \
          null) and a format: `string`, `number`, `boolean`, `lowercase`, `uppercase`, `iso8601`, `unix_seconds`, \
-         `unix_milliseconds`, `sha256` or `{\"join\": \", \"}`; `{\"$text\": \"Order {data.id}\"}`; `{\"$each\": \
+         `unix_milliseconds`, `unix_microseconds`, `sha256`, `uuid` or `{\"join\": \", \"}`; `{\"$text\": \"Order {data.id}\"}`; `{\"$each\": \
          \"data.items\", \"$do\": {\"sku\": \"$.item.sku\"}}` for lists; `{\"$const\": …}` for JSON as it is; lists and \
          objects of expressions, where `$$name` stands for a member `$name`. A delivery whose event can't be mapped \
          goes to the dead-letter queue as `mapping_failed`, and nothing of it is sent.",

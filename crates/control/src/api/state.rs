@@ -18,6 +18,8 @@ use postrider_postgres::Database;
 
 use crate::{replays::ReplayJobs, security::SecurityLog, test_sends::TestSender, upkeep::Retention};
 
+use crate::event_schemas::EventSchemas;
+
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -66,6 +68,8 @@ pub struct ApiState {
     pub check_certificates: CertificateCheck,
     /// Asks endpoints whether they want events.
     pub handshakes: Arc<dyn Handshakes>,
+    /// By which published events are refused.
+    pub event_schemas: EventSchemas,
     /// Writes published events.
     pub publisher: Arc<dyn Publisher>,
     /// Makes and directs replays.

@@ -227,7 +227,7 @@ pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Resul
     Ok(())
 }
 
-/// An endpoint's URL in full: for those who may read the endpoint, never for a log.
+/// An endpoint's URL in full: for those who may change the endpoint, never for a log.
 pub fn url(key_ring: &KeyRing, row: &EndpointRow) -> Result<String, ManageError> {
     let failed = |reason: String| ManageError::Sealed { entity: row.id.to_string(), reason };
     let opened = key_ring

@@ -54,10 +54,19 @@ pub struct EventTypePatch {
 pub struct Imported {
     /// The names of the types that were not there, in the order of the document.
     pub created: Vec<String>,
-    /// Of those that were there and are different now.
-    pub changed: Vec<String>,
+    /// Those that were there and are different now.
+    pub changed: Vec<ChangedType>,
     /// Of those that are as they were.
     pub unchanged: Vec<String>,
+}
+
+/// An event type that an import changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedType {
+    /// Its name.
+    pub name: String,
+    /// What of it is different, by the names that documents have for it.
+    pub fields: Vec<&'static str>,
 }
 
 /// Makes an event type.
@@ -90,10 +99,10 @@ pub async fn update(
     let before = event_types::get(&mut tx, id_or_name).await?.ok_or(ManageError::NotFound("event type"))?;
     let spec = EventTypeSpec {
         name: before.name.clone(),
-        group: Some(patch.group.unwrap_or_else(|| before.group.clone())),
+        group: patch.group,
         description: patch.description.unwrap_or_else(|| before.description.clone()),
-        validation: patch.validation.unwrap_or(before.validation),
-        archived: patch.archived.unwrap_or(before.archived),
+        validation: patch.validation,
+        archived: patch.archived,
         schema: patch.schema.unwrap_or_else(|| before.schema.clone()),
         sample: patch.sample.unwrap_or_else(|| before.sample.clone()),
     };
@@ -122,7 +131,8 @@ pub async fn delete(edit: CatalogueEdit<'_>, id_or_name: &str) -> Result<(), Man
     Ok(())
 }
 
-/// Makes and changes the types of a catalogue, in one transaction; others stay as they are. A dry run changes nothing.
+/// Makes and changes the types of a catalogue, in one transaction; others stay as they are, and so do the group,
+/// `validation` and `archived` that the catalogue does not give. A dry run changes nothing.
 pub async fn import(
     edit: CatalogueEdit<'_>,
     catalogue: Catalogue,
@@ -138,18 +148,17 @@ pub async fn import(
     let mut imported = Imported::default();
     for spec in catalogue.event_types {
         let name = spec.name.clone();
-        match known.get(&name) {
-            None => {
-                insert(edit, &mut tx, spec, rng).await?;
-                imported.created.push(name);
-            }
-            Some(before) if *before == changed(before, spec.clone(), before.updated_at) => {
-                imported.unchanged.push(name);
-            }
-            Some(before) => {
-                change(edit, &mut tx, before, spec).await?;
-                imported.changed.push(name);
-            }
+        let Some(before) = known.get(&name) else {
+            insert(edit, &mut tx, spec, rng).await?;
+            imported.created.push(name);
+            continue;
+        };
+        let fields = differences(before, &changed(before, spec.clone(), edit.now));
+        if fields.is_empty() {
+            imported.unchanged.push(name);
+        } else {
+            change(edit, &mut tx, before, spec).await?;
+            imported.changed.push(ChangedType { name, fields });
         }
     }
     if !dry_run {
@@ -165,8 +174,8 @@ pub async fn export(conn: &mut PgConnection, filter: &EventTypeFilter<'_>) -> Re
         name: row.name,
         group: Some(row.group),
         description: row.description,
-        validation: row.validation,
-        archived: row.archived,
+        validation: Some(row.validation),
+        archived: Some(row.archived),
         schema: row.schema,
         sample: row.sample,
     };
@@ -203,8 +212,8 @@ async fn insert(
         description: spec.description,
         schema: spec.schema,
         sample: spec.sample,
-        validation: spec.validation,
-        archived: spec.archived,
+        validation: spec.validation.unwrap_or_default(),
+        archived: spec.archived.unwrap_or_default(),
         version: 1,
         created_at: edit.now,
         updated_at: edit.now,
@@ -243,19 +252,37 @@ async fn change(
 /// The row with everything that the spec says, at the same version.
 fn changed(before: &EventTypeRow, spec: EventTypeSpec, updated_at: Timestamp) -> EventTypeRow {
     EventTypeRow {
-        group: spec.group().to_owned(),
+        group: spec.group.unwrap_or_else(|| before.group.clone()),
         description: spec.description,
         schema: spec.schema,
         sample: spec.sample,
-        validation: spec.validation,
-        archived: spec.archived,
+        validation: spec.validation.unwrap_or(before.validation),
+        archived: spec.archived.unwrap_or(before.archived),
         updated_at,
         ..before.clone()
     }
 }
 
+/// What of a type differs, as documents name it.
+fn differences(before: &EventTypeRow, after: &EventTypeRow) -> Vec<&'static str> {
+    let fields = [
+        ("group", before.group != after.group),
+        ("description", before.description != after.description),
+        ("schema", before.schema != after.schema),
+        ("sample", before.sample != after.sample),
+        ("validation", before.validation != after.validation),
+        ("archived", before.archived != after.archived),
+    ];
+    fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
+}
+
 fn entry(row: &EventTypeRow) -> ConfigBody {
-    ConfigBody::EventType(Box::new(EventType {
+    ConfigBody::EventType(Box::new(published(row)))
+}
+
+/// What the data plane knows of a type.
+pub(crate) fn published(row: &EventTypeRow) -> EventType {
+    EventType {
         id: row.id.clone(),
         name: row.name.clone(),
         group: row.group.clone(),
@@ -263,7 +290,7 @@ fn entry(row: &EventTypeRow) -> ConfigBody {
         schema: row.schema.clone(),
         validation: row.validation,
         archived: row.archived,
-    }))
+    }
 }
 
 fn audited(row: &EventTypeRow) -> Value {

@@ -14,7 +14,7 @@ const STRUCTURED: &str = "application/cloudevents+json";
 pub(super) fn structured(event: &Event) -> Rendered {
     let object = json::object(STRUCTURED)
         .member("specversion", SPEC_VERSION)
-        .member("id", json::id(event))
+        .member("id", event.shown_id())
         .member("source", &event.source)
         .member("type", &event.event_type)
         .member("time", &event.time.to_rfc3339())
@@ -35,7 +35,7 @@ pub(super) fn binary(event: &Event) -> Rendered {
     let time = event.time.to_rfc3339();
     let attributes = [
         ("ce-specversion", Some(SPEC_VERSION)),
-        ("ce-id", Some(json::id(event))),
+        ("ce-id", Some(event.shown_id())),
         ("ce-source", Some(&event.source)),
         ("ce-type", Some(&event.event_type)),
         ("ce-time", Some(&time)),

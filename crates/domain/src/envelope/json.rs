@@ -23,7 +23,7 @@ pub(super) fn crm(event: &Event) -> Rendered {
     }
     let metadata = Metadata { source: &event.source, subject: event.subject.as_deref() };
     object("application/json")
-        .member("id", id(event))
+        .member("id", event.shown_id())
         .member("timestamp", &event.time.to_rfc3339())
         .member("event", &event.event_type)
         .member("teamId", event.tenant.as_str())
@@ -31,11 +31,6 @@ pub(super) fn crm(event: &Event) -> Rendered {
         .raw("previousData", or_null(event.previous.as_deref().unwrap_or_default()))
         .member("metadata", &metadata)
         .end()
-}
-
-/// The id that a receiver knows the event by.
-pub(super) fn id(event: &Event) -> &str {
-    event.producer_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(event.id.as_str())
 }
 
 fn or_null(json: &[u8]) -> &[u8] {

@@ -47,10 +47,11 @@ impl InvalidCatalogue {
 }
 
 impl Catalogue {
-    /// Reads a catalogue, or the `webhooks` of an OpenAPI 3.1 document, and checks every type in it.
+    /// Reads a catalogue, or the `webhooks` of an OpenAPI document, and checks every type in it.
     pub fn read(text: &str) -> Result<Self, InvalidCatalogue> {
-        let members: HashMap<String, Box<RawValue>> = serde_json::from_str(text)
-            .map_err(|error| InvalidCatalogue::new("", format!("the document is not a JSON object: {error}")))?;
+        let members: HashMap<String, Box<RawValue>> = serde_json::from_str(text).map_err(|error| {
+            InvalidCatalogue::new("", format!("the document is not a JSON object (YAML is not read): {error}"))
+        })?;
         if members.contains_key("openapi") {
             let document: Value = serde_json::from_str(text)
                 .map_err(|error| InvalidCatalogue::new("", format!("the document can't be read: {error}")))?;

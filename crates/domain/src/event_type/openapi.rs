@@ -1,4 +1,4 @@
-//! Event types out of an OpenAPI 3.1 document: its `webhooks`.
+//! Event types out of an OpenAPI 3.1 or 3.2 document: its `webhooks`.
 //!
 //! | of a webhook | is the type's |
 //! |---|---|
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Catalogue, EventTypeSpec, InvalidCatalogue, ValidationMode, bounds::join};
+use super::{Catalogue, EventTypeSpec, InvalidCatalogue, bounds::join};
 use crate::{envelope::is_json_content_type, json_text::JsonText};
 
 const COMPONENTS: &str = "#/components/schemas/";
@@ -51,8 +51,10 @@ impl<'a> Place<'a> {
 
 /// Reads the webhooks of a document.
 pub(super) fn read(document: &Value) -> Result<Catalogue, InvalidCatalogue> {
-    if !document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1.")) {
-        let why = "the document is not of OpenAPI 3.1: earlier ones have no webhooks, and schemas of another kind";
+    let is_read = |version: &str| version.starts_with("3.1.") || version.starts_with("3.2.");
+    if !document["openapi"].as_str().is_some_and(is_read) {
+        let why =
+            "the document is not of OpenAPI 3.1 or 3.2: earlier ones have no webhooks, and schemas of another kind";
         return Err(InvalidCatalogue::new("/openapi", why));
     }
     let webhooks = document.get("webhooks").and_then(Value::as_object).filter(|webhooks| !webhooks.is_empty());
@@ -82,8 +84,8 @@ fn event_type<'a>(document: &'a Value, name: &str, item: Place<'a>) -> Result<Ev
         name: name.to_owned(),
         group: operation.value["tags"][0].as_str().map(str::to_owned),
         description: operation.text("description").or(operation.text("summary")).unwrap_or_default().to_owned(),
-        validation: ValidationMode::default(),
-        archived: operation.value["deprecated"] == true,
+        validation: None,
+        archived: operation.value["deprecated"].as_bool(),
         schema: schema.map(|schema| own_schema(document, &schema)).transpose()?,
         sample: sample.map(JsonText::from),
     })
@@ -228,7 +230,12 @@ mod tests {
         assert_eq!(created.sample.as_ref().unwrap().value().unwrap()["id"], "o-1");
         assert_eq!(paid.sample.as_ref().unwrap().value().unwrap()["order"]["id"], "o-1");
         assert!(paid.schema.is_some());
-        assert!(ping.archived && ping.schema.is_none() && ping.description == "Nothing.");
+        assert!(
+            ping.archived == Some(true)
+                && created.archived.is_none()
+                && ping.schema.is_none()
+                && ping.description == "Nothing."
+        );
     }
 
     #[test]
@@ -239,6 +246,7 @@ mod tests {
             Catalogue::read(&document.to_string()).unwrap_err().at
         };
         assert_eq!(at(&|document| document["openapi"] = json!("3.0.3")), "/openapi");
+        assert_eq!(at(&|document| document["openapi"] = json!("3.10.0")), "/openapi");
         assert_eq!(at(&|document| document["webhooks"] = json!({})), "/webhooks");
         assert_eq!(at(&|document| document["webhooks"]["x y"] = json!({"post": {}})), "/webhooks/x y/name");
         assert_eq!(at(&|document| document["webhooks"]["ping"] = json!({})), "/webhooks/ping");

@@ -5,7 +5,11 @@ use std::fmt;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-use super::bounds::{self, Checked};
+use super::{
+    bounds::{self, Checked},
+    burden::{MAX_LONG_DIGITS, long_digits, memory_bytes},
+    distinct::{UNIQUE_ITEMS, UniqueItems},
+};
 use crate::json_text::JsonText;
 
 /// Memory for one compiled pattern, and for what it remembers while it runs.
@@ -65,6 +69,7 @@ impl EventSchema {
             .with_draft(Draft::Draft202012)
             .offline()
             .should_validate_formats(true)
+            .with_keyword(UNIQUE_ITEMS, |_, value, _| Ok(Box::new(UniqueItems::new(value))))
             .with_pattern_options(
                 PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
             );
@@ -74,6 +79,11 @@ impl EventSchema {
 
     /// The first place where `data` does not fit; none if it fits.
     pub fn violation(&self, data: &Value) -> Option<Violation> {
+        if long_digits(data) > MAX_LONG_DIGITS {
+            let message =
+                format!("it is not looked at: its numbers of over 40 digits have more than {MAX_LONG_DIGITS} together");
+            return Some(Violation { at: String::new(), schema_at: String::new(), message });
+        }
         // Most fit, and saying so is cheaper than looking for what does not.
         if self.validator.is_valid(data) {
             return None;
@@ -108,20 +118,6 @@ fn invalid(error: &ValidationError<'_>) -> InvalidSchema {
         shortened(&error.to_string(), MAX_MESSAGE_CHARACTERS)
     };
     InvalidSchema::new(shortened(at, MAX_PLACE_CHARACTERS), why)
-}
-
-/// What a copy takes, about.
-fn memory_bytes(value: &Value) -> usize {
-    const EACH: usize = 64;
-    match value {
-        Value::Null | Value::Bool(_) => EACH,
-        Value::Number(number) => EACH + number.as_str().len(),
-        Value::String(text) => EACH + text.len(),
-        Value::Array(list) => EACH + list.iter().map(memory_bytes).sum::<usize>(),
-        Value::Object(object) => {
-            EACH + object.iter().map(|(name, value)| EACH + name.len() + memory_bytes(value)).sum::<usize>()
-        }
-    }
 }
 
 fn shortened(text: &str, max_characters: usize) -> String {

@@ -47,6 +47,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::event_type::EventTypeSpec;
 
     fn groups(catalogue: &Catalogue) -> BTreeMap<&str, usize> {
         let mut groups = BTreeMap::new();
@@ -69,6 +70,27 @@ mod tests {
                 let schema = event_type.schema.as_ref().unwrap().value().unwrap();
                 assert!(schema["required"].as_array().is_some_and(|names| !names.is_empty()), "{name} needs nothing");
             }
+        }
+    }
+
+    #[test]
+    fn all_can_be_imported_into_one_deployment_in_any_order() {
+        let mut known: BTreeMap<String, EventTypeSpec> = BTreeMap::new();
+        for shipped in ShippedCatalogue::ALL {
+            for event_type in shipped.read().unwrap().event_types {
+                // The operator's choice.
+                assert_eq!((event_type.validation, event_type.archived), (None, None), "{}", event_type.name);
+                let before = known.entry(event_type.name.clone()).or_insert_with(|| event_type.clone());
+                assert_eq!(*before, event_type, "{}: {} means something else elsewhere", shipped.name, before.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_is_read_back_as_it_is_written() {
+        for shipped in ShippedCatalogue::ALL {
+            let catalogue = shipped.read().unwrap();
+            assert_eq!(Catalogue::read(&catalogue.to_json()), Ok(catalogue), "{}", shipped.name);
         }
     }
 

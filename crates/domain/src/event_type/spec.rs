@@ -9,6 +9,7 @@ use crate::{json_text::JsonText, pattern::validate_event_type};
 pub const MAX_JSON_BYTES: usize = 64 * 1024;
 const MAX_GROUP_CHARACTERS: usize = 64;
 const MAX_DESCRIPTION_CHARACTERS: usize = 2_000;
+const UNREADABLE: &str = "is nested over 128 deep, or has an escape that is no character, as '\\ud800'";
 
 /// All that is written of an event type. In JSON as a catalogue has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,29 +17,24 @@ const MAX_DESCRIPTION_CHARACTERS: usize = 2_000;
 pub struct EventTypeSpec {
     /// What events name, as `order.created`.
     pub name: String,
-    /// Under which heading it is listed; the name's first segment if not given.
+    /// Under which heading it is listed; if not given, as it is, and the name's first segment for a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// What it means, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// What follows when data does not fit the schema.
-    #[serde(default)]
-    pub validation: ValidationMode,
-    /// Whether it is of the past.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub archived: bool,
+    /// What follows when data does not fit the schema; if not given, as it is, and `report` for a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationMode>,
+    /// Whether it is of the past; if not given, as it is, and not for a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
     /// The JSON Schema of its events' data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<JsonText>,
     /// The data of such an event, as an example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<JsonText>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// Why an event type can't be taken.
@@ -52,7 +48,7 @@ pub struct InvalidSpec {
 }
 
 impl EventTypeSpec {
-    /// Its heading.
+    /// Its heading, if it is a new one.
     pub fn group(&self) -> &str {
         let first = || self.name.split(['.', '/', ':']).next().unwrap_or_default();
         self.group.as_deref().unwrap_or_else(first)
@@ -72,7 +68,7 @@ impl EventTypeSpec {
         if bytes > MAX_JSON_BYTES {
             return Err(invalid("/sample", format!("has {bytes} bytes, at most {MAX_JSON_BYTES} are allowed")));
         }
-        let Some(data) = sample.value() else { return Err(invalid("/sample", "is nested too deep".to_owned())) };
+        let Some(data) = sample.value() else { return Err(invalid("/sample", UNREADABLE.to_owned())) };
         match schema.and_then(|schema| schema.violation(&data)) {
             Some(found) => Err(invalid(
                 &format!("/sample{}", found.at),
@@ -108,7 +104,7 @@ mod tests {
     fn only_a_name_is_needed_and_the_group_is_its_first_segment() {
         let spec = spec(&json!({"name": "com.example/order"}));
         assert_eq!(spec.check(), Ok(()));
-        assert_eq!((spec.group(), spec.validation), ("com", ValidationMode::Report));
+        assert_eq!((spec.group(), spec.validation, spec.archived), ("com", None, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, sync::OnceLock};
 
+use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::Value;
 
@@ -13,6 +14,12 @@ use crate::{Event, envelope::is_json_content_type};
 #[derive(Debug)]
 pub struct EventView<'a> {
     event: &'a Event,
+    parsed: Parsed,
+}
+
+/// What an event's view has parsed, for another view of the same event.
+#[derive(Debug, Default)]
+pub struct Parsed {
     data: OnceLock<Option<Value>>,
     previous: OnceLock<Option<Value>>,
 }
@@ -20,7 +27,20 @@ pub struct EventView<'a> {
 impl<'a> EventView<'a> {
     /// A view of `event`; parses nothing yet.
     pub fn new(event: &'a Event) -> Self {
-        Self { event, data: OnceLock::new(), previous: OnceLock::new() }
+        Self::with(event, Parsed::default())
+    }
+
+    /// A view of `event` that goes on with what an earlier one of it has parsed.
+    pub fn with(event: &'a Event, parsed: Parsed) -> Self {
+        Self { event, parsed }
+    }
+
+    /// What it has parsed, and the bytes of JSON that this was.
+    pub fn into_parsed(self) -> (Parsed, usize) {
+        let data = self.parsed.data.get().map(|_| &self.event.data);
+        let previous = self.parsed.previous.get().and(self.event.previous.as_ref());
+        let bytes = data.into_iter().chain(previous).map(Bytes::len).sum();
+        (self.parsed, bytes)
     }
 
     /// The event that is looked at.
@@ -40,7 +60,7 @@ impl<'a> EventView<'a> {
 
     #[cfg(test)]
     pub(crate) fn is_parsed(&self) -> bool {
-        self.data.get().is_some() || self.previous.get().is_some()
+        self.parsed.data.get().is_some() || self.parsed.previous.get().is_some()
     }
 
     /// Whether there is JSON under `root` that fields can be looked up in.
@@ -58,12 +78,12 @@ impl<'a> EventView<'a> {
             let is_json = is_json_content_type(&self.event.content_type);
             is_json.then(|| serde_json::from_slice(&self.event.data).ok()).flatten()
         };
-        self.data.get_or_init(parse).as_ref()
+        self.parsed.data.get_or_init(parse).as_ref()
     }
 
     fn previous(&self) -> Option<&Value> {
         let parse = || self.event.previous.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-        self.previous.get_or_init(parse).as_ref()
+        self.parsed.previous.get_or_init(parse).as_ref()
     }
 
     fn attribute(&self, attribute: Attribute) -> Option<Value> {

@@ -75,7 +75,7 @@ pub enum Found {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Shown {
-    /// All of it: [`MAX_SHOWN_BYTES`] of JSON at most.
+    /// All of it: 256 bytes of JSON at most.
     Whole(Value),
     /// It is larger.
     Cut {

@@ -40,8 +40,8 @@ mod parse;
 mod tests;
 
 pub use ast::{Bound, Condition, Filter, Test, TextPattern};
-pub use evaluate::EventView;
 pub(crate) use evaluate::resolve;
+pub use evaluate::{EventView, Parsed};
 pub use explain::{Explanation, FailedCondition, Found, Shown, explain};
 pub(crate) use field::split;
 pub use field::{Attribute, FieldPath, InvalidFieldPath, Root, Roots};

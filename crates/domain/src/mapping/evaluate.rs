@@ -20,9 +20,9 @@ use crate::{
 
 /// The longest list that `$each` goes through.
 pub const MAX_ELEMENTS: usize = 1_000;
-/// The most work that one event may take: bytes that are read or written, and [`STEP`] for each expression.
+/// The most work that one event may take: bytes that are read or written, and 64 for each expression and each field in a text.
 pub const MAX_WORK: usize = 8 << 20;
-/// What an expression counts besides its bytes.
+/// What an expression, or a field in a text, counts besides its bytes.
 const STEP: usize = 64;
 /// What an element of a joined list counts besides its bytes.
 const ELEMENT: usize = 8;
@@ -251,12 +251,13 @@ impl<'e> Rendering<'e> {
                 Piece::Field { field, optional } => (field, *optional),
             };
             let refused = |why| MappingError::new(Some(field.as_str()), why).within("$text");
+            self.spend(STEP).map_err(refused)?;
             match field.find(self.event, item).as_deref() {
                 None | Some(Value::Null) if optional => {}
                 None => return Err(refused(MappingProblem::Missing)),
                 Some(value) => {
                     let text = text_of(value).ok_or_else(|| refused(no_text(value)))?;
-                    self.spend(text.len() + ELEMENT).map_err(refused)?;
+                    self.spend(text.len()).map_err(refused)?;
                     made.push_str(&text);
                 }
             }

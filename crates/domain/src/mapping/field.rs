@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::filter::{EventView, FieldPath, InvalidFieldPath, resolve, split};
+use crate::filter::{Attribute, EventView, FieldPath, InvalidFieldPath, Root, resolve, split};
 
 /// The root of paths into the element that `$do` is at.
 const ITEM: &str = "item";
@@ -37,9 +37,12 @@ impl Field {
         }
     }
 
-    /// Its value; none if it is missing.
+    /// Its value; none if it is missing. Every event has an `id`: a receiver is to know it by something.
     pub(super) fn find<'v>(&self, event: &'v EventView<'v>, item: Option<&'v Value>) -> Option<Cow<'v, Value>> {
         match self {
+            Self::Event(path) if path.root() == Root::Attribute(Attribute::Id) => {
+                Some(Cow::Owned(event.event().shown_id().into()))
+            }
             Self::Event(path) => event.field(path),
             Self::Item { segments, .. } => resolve(item?, segments).map(Cow::Borrowed),
         }

@@ -20,12 +20,14 @@ pub(super) enum Format {
     Iso8601,
     UnixSeconds,
     UnixMilliseconds,
+    UnixMicroseconds,
     Sha256,
+    Uuid,
     Join(String),
 }
 
 impl Format {
-    const NAMED: [Self; 9] = [
+    const NAMED: [Self; 11] = [
         Self::String,
         Self::Number,
         Self::Boolean,
@@ -34,7 +36,9 @@ impl Format {
         Self::Iso8601,
         Self::UnixSeconds,
         Self::UnixMilliseconds,
+        Self::UnixMicroseconds,
         Self::Sha256,
+        Self::Uuid,
     ];
 
     /// From its JSON. Error: what is wrong with it.
@@ -66,7 +70,9 @@ impl Format {
             Self::Iso8601 => "iso8601",
             Self::UnixSeconds => "unix_seconds",
             Self::UnixMilliseconds => "unix_milliseconds",
+            Self::UnixMicroseconds => "unix_microseconds",
             Self::Sha256 => "sha256",
+            Self::Uuid => "uuid",
             Self::Join(_) => "join",
         }
     }
@@ -82,7 +88,9 @@ impl Format {
             Self::Iso8601 => instant(value)?.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
             Self::UnixSeconds => instant(value)?.timestamp().into(),
             Self::UnixMilliseconds => instant(value)?.timestamp_millis().into(),
+            Self::UnixMicroseconds => instant(value)?.timestamp_micros().into(),
             Self::Sha256 => hex::encode(Sha256::digest(text_of(value)?.trim().to_lowercase())).into(),
+            Self::Uuid => uuid(&text_of(value)?).into(),
             Self::Join(separator) => join(value.as_array()?, separator)?.into(),
         })
     }
@@ -143,6 +151,16 @@ fn unix_millis(number: &Number) -> Option<i64> {
         return Some(millis.floor() as i64);
     };
     if whole.unsigned_abs() < FIRST_MILLISECONDS.unsigned_abs() { Some(whole * 1_000) } else { Some(whole) }
+}
+
+/// A UUID of version 8 (RFC 9562, 5.8) made of the text's SHA-256: the same for the same text.
+fn uuid(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    let mut bytes: [u8; 16] = digest[..16].try_into().expect("a SHA-256 has 32 bytes");
+    bytes[6] = 0x80 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    let hex = hex::encode(bytes);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 fn join(list: &[Value], separator: &str) -> Option<String> {
@@ -219,6 +237,9 @@ mod tests {
         // printf ann@example.com | sha256sum
         let hash = r#""71d4f55f72fa128dfb468a1a3901507c804b74316488744d769d7f4b16696476""#;
         check(r#""sha256""#, &[(r#"" Ann@Example.COM\n""#, Some(hash)), ("null", None), ("[]", None)]);
+        // The first 16 bytes of: printf evt_1 | sha256sum, with version and variant.
+        let id = r#""7d4e5a76-eae6-88c1-a541-0ac19fe67565""#;
+        check(r#""uuid""#, &[(r#""evt_1""#, Some(id)), ("null", None), ("{}", None)]);
         check(
             r#"{"join": ", "}"#,
             &[
@@ -252,5 +273,6 @@ mod tests {
             &[(r#""1969-12-31T23:59:59.5Z""#, Some("-1")), ("1769860800250", Some("1769860800"))],
         );
         check(r#""unix_milliseconds""#, &[("1769860800", Some("1769860800000"))]);
+        check(r#""unix_microseconds""#, &[(r#""2026-01-31T12:00:00.000250Z""#, Some("1769860800000250"))]);
     }
 }

@@ -16,7 +16,8 @@
 //! | `{"name": <expression>, …}` | an object, its members in the order of their names; `"$$name"` stands for a member `$name` |
 //!
 //! Fields are written as in filters (see [`FieldPath`](crate::filter::FieldPath)): `data.…`, `previous.…`, `type`,
-//! `id`, `time`, `source`, `subject`, `tenant`, or a JSON pointer (`/data/a.b`).
+//! `id`, `time`, `source`, `subject`, `tenant`, or a JSON pointer (`/data/a.b`). But for `id`: where the producer gave
+//! none, it is the one that Postrider gave the event, so that it is always there.
 //!
 //! What becomes of a field that is not there:
 //!
@@ -38,8 +39,9 @@
 //! | `boolean` | boolean, `true` and `false` as text in any case, 1 and 0 | the boolean |
 //! | `lowercase`, `uppercase` | text, number, boolean | its text so |
 //! | `iso8601` | RFC 3339 text, a date, Unix time (from 10^11 on in milliseconds) | `2026-01-31T12:00:00.000Z` |
-//! | `unix_seconds`, `unix_milliseconds` | the same | a whole number, rounded down |
+//! | `unix_seconds`, `unix_milliseconds`, `unix_microseconds` | the same | a whole number, rounded down |
 //! | `sha256` | text, number, boolean | hex of the SHA-256 of its text, trimmed and in lower case |
+//! | `uuid` | text, number, boolean | a UUID made of its text, the same for the same text |
 //! | `{"join": ", "}` | a list of text, numbers, booleans and nulls | their texts with that between them; nulls are skipped |
 //!
 //! Names and values of headers are under the rules of an endpoint's own headers. Parts of the path are

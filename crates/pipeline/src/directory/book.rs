@@ -132,7 +132,7 @@ impl Book {
 
     fn remove(&mut self, id: &EntityId, kind: EntityKind) {
         match kind {
-            EntityKind::Tenant => {}
+            EntityKind::Tenant | EntityKind::Unknown => {}
             EntityKind::Endpoint => {
                 self.endpoints.part_mut(id.as_str()).remove(id.as_str());
             }

@@ -142,7 +142,6 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
     *message.uri_mut() = uri;
     let headers = message.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     let refused = |name: &str| format!("the header '{name}' can't be sent: its name or value is not one");
     let content_type = HeaderValue::try_from(request.content_type).map_err(|_| refused("content-type"))?;
     headers.insert(CONTENT_TYPE, content_type);
@@ -150,6 +149,7 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
         let value = HeaderValue::try_from(value).map_err(|_| refused(&name))?;
         headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused(&name))?, value);
     }
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     Ok(message)
 }
 

@@ -109,13 +109,43 @@ impl Composed {
     }
 }
 
+/// A delivery that is to be mapped.
+#[derive(Debug)]
+pub(crate) struct ToMap {
+    event: Arc<Event>,
+    subscription: Arc<Subscription>,
+    delivery: Delivery,
+}
+
+impl ToMap {
+    /// The delivery of an event that `subscription` decided: see [`compose`].
+    pub(super) fn new(event: Arc<Event>, rendered: Rendered, subscription: Arc<Subscription>, run: Run) -> Self {
+        let delivery = delivery(&event, rendered, &subscription, run);
+        Self { event, subscription, delivery }
+    }
+
+    /// The delivery, without what the mapping makes.
+    pub(crate) fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Maps it. Parses its event anew.
+    pub(crate) fn map(self) -> Composed {
+        mapped(&EventView::new(&self.event), self.delivery, &self.subscription)
+    }
+}
+
 /// The delivery of an event that `subscription` decided, as that run of its message: mapped, if it has a mapping, from
 /// what [`Bodies::of_subscription`] answered for it.
 pub(super) fn compose(view: &EventView<'_>, rendered: Rendered, subscription: &Subscription, run: Run) -> Composed {
-    let mut delivery = delivery(view.event(), rendered, subscription, run);
+    mapped(view, delivery(view.event(), rendered, subscription, run), subscription)
+}
+
+fn mapped(view: &EventView<'_>, delivery: Delivery, subscription: &Subscription) -> Composed {
     let Some(mapping) = &subscription.mapping else { return Composed::Ready(delivery) };
     match mapping.render(view) {
         Ok(Mapped { body, headers, path, method }) => {
+            let mut delivery = delivery;
             delivery.body = body.unwrap_or(delivery.body);
             delivery.headers.extend(headers);
             delivery.method = method.unwrap_or_default();
@@ -129,7 +159,8 @@ pub(super) fn compose(view: &EventView<'_>, rendered: Rendered, subscription: &S
     }
 }
 
-fn delivery(event: &Event, rendered: Rendered, subscription: &Subscription, run: Run) -> Delivery {
+/// The delivery of an event that `subscription` decided, as that run of its message, before it is mapped.
+pub(super) fn delivery(event: &Event, rendered: Rendered, subscription: &Subscription, run: Run) -> Delivery {
     Delivery {
         message_id: message_id(&event.id, &subscription.endpoint),
         run,

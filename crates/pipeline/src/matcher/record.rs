@@ -22,6 +22,7 @@ use super::{
     counters::Counters,
     decode::{Decoded, Rejection, traceparent},
     dedupe::{Admitted, Dedupe},
+    kept::{Keep, Kept},
     matching::{self, Bodies, Composed, Scope},
     validation::Validator,
 };
@@ -29,6 +30,8 @@ use crate::{burial::Burial, directory::Directory, outgoing};
 
 /// Deliveries of one event that are written at a time.
 const MAX_FAN_OUT: usize = 256;
+/// Those of them that are mapped at a time.
+const MAX_MAPPED: usize = 8;
 /// Memory for deliveries that are written and not acknowledged, for each source.
 const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
 /// The unit in which it is counted.
@@ -52,6 +55,8 @@ pub(super) struct LookedEvent {
     pub deciding: Vec<Arc<Subscription>>,
     /// The directory that it was matched by.
     pub seen: Seen,
+    /// What its mappings need not parse again.
+    pub kept: Option<Kept>,
 }
 
 impl Looked {
@@ -106,6 +111,7 @@ pub(super) struct RecordMatcher<S> {
     rejected: Arc<str>,
     /// In units.
     memory: Semaphore,
+    keep: Keep,
     counters: Counters,
 }
 
@@ -123,6 +129,7 @@ impl<S: Sink> RecordMatcher<S> {
             deliveries: topics.deliveries().into(),
             rejected: topics.rejected().into(),
             memory: Semaphore::new(MAX_IN_FLIGHT_BYTES / MEMORY_UNIT_BYTES),
+            keep: Keep::new(),
         }
     }
 
@@ -163,8 +170,8 @@ impl<S: Sink> RecordMatcher<S> {
             let candidates = self.directory.candidates(&view);
             let seen = Seen { version: candidates.version, grown: candidates.grown };
             let deciding = matching::deciding(&view, candidates.subscriptions, Scope::All);
-            drop(view);
-            looked.push(LookedEvent { event, deciding, seen });
+            let kept = self.keep.keep(view, &deciding);
+            looked.push(LookedEvent { event, deciding, seen, kept });
         }
         Looked { events: looked, rejections }
     }
@@ -187,10 +194,10 @@ impl<S: Sink> RecordMatcher<S> {
             admitted = self.admit(&dedupe, &mut looked.events, offset).await;
         }
         // Begun in the order of the events, so that they are written in it.
-        let delivered = looked.events.into_iter().map(|LookedEvent { event, deciding, seen }| {
+        let delivered = looked.events.into_iter().map(|looked| {
             let record = &record;
             let this = &self;
-            async move { this.deliver(&event, deciding, seen.version, record).await }
+            async move { this.deliver(looked, record).await }
         });
         try_join_all(delivered).await?;
         if let Some(first) = looked.rejections.first() {
@@ -226,13 +233,8 @@ impl<S: Sink> RecordMatcher<S> {
         admitted
     }
 
-    async fn deliver(
-        &self,
-        event: &Event,
-        deciding: Vec<Arc<Subscription>>,
-        version: DirectoryVersion,
-        record: &Record,
-    ) -> Result<(), ProduceError> {
+    async fn deliver(&self, looked: LookedEvent, record: &Record) -> Result<(), ProduceError> {
+        let LookedEvent { event, deciding, seen, mut kept } = looked;
         if deciding.is_empty() {
             self.counters.unmatched.increment(1);
             return Ok(());
@@ -242,24 +244,24 @@ impl<S: Sink> RecordMatcher<S> {
             first_attempt_at: None,
             not_before: None,
             matched_at: self.sink.clock().now(),
-            version: Some(version),
+            version: Some(seen.version),
             generation: 0,
             priority: self.decoder.source().priority,
             traceparent: traceparent(&record.headers),
         };
-        let view = EventView::new(event);
-        let mut bodies = Bodies::of(event);
+        let mut bodies = Bodies::of(&event);
         for subscriptions in deciding.chunks(MAX_FAN_OUT) {
             let (mut plain, mut mapped) = (Vec::new(), Vec::new());
             for subscription in subscriptions {
                 let rendered = bodies.of_subscription(subscription, style(&self.directory, subscription));
                 if subscription.mapping.is_some() {
-                    mapped.push(self.send_mapped(&view, rendered, subscription, &routing));
+                    mapped.push((&**subscription, rendered));
                 } else {
-                    plain.push((rendered, subscription));
+                    plain.push((&**subscription, rendered));
                 }
             }
-            tokio::try_join!(self.send_plain(&view, plain, &routing), try_join_all(mapped))?;
+            let mapped = mapped.chunks(MAX_MAPPED).map(|some| self.send_mapped(&event, kept.take(), some, &routing));
+            tokio::try_join!(self.send_plain(&event, plain, &routing), try_join_all(mapped))?;
         }
         self.counters.matched.increment(1);
         self.counters.deliveries.increment(deciding.len() as u64);
@@ -269,32 +271,39 @@ impl<S: Sink> RecordMatcher<S> {
     /// Writes deliveries whose bodies are known, and mostly shared. They are made once there is room for them.
     async fn send_plain(
         &self,
-        view: &EventView<'_>,
-        plain: Vec<(Rendered, &Arc<Subscription>)>,
+        event: &Event,
+        plain: Vec<(&Subscription, Rendered)>,
         routing: &Routing,
     ) -> Result<(), ProduceError> {
-        let needed = plain.iter().map(|(rendered, _)| rendered.body.len() + OVERHEAD_BYTES).sum();
+        let needed = plain.iter().map(|(_, rendered)| rendered.body.len() + OVERHEAD_BYTES).sum();
         let _memory = self.memory_for(needed).await;
-        let sent = plain.into_iter().map(|(rendered, subscription)| {
-            self.send(matching::compose(view, rendered, subscription, Run::LIVE), routing)
+        let sent = plain.into_iter().map(|(subscription, rendered)| {
+            let delivery = matching::delivery(event, rendered, subscription, Run::LIVE);
+            self.send(Composed::Ready(delivery), routing)
         });
         try_join_all(sent).await.map(drop)
     }
 
-    /// Maps an event for one subscription, and writes what comes of it. It is mapped once there is room for the
-    /// largest body; room that it does not need is given back at once.
+    /// Maps an event for some subscriptions, and writes what comes of it. It is mapped once there is room for the
+    /// largest bodies; room that they do not need is given back at once, and the parsed event with it.
     async fn send_mapped(
         &self,
-        view: &EventView<'_>,
-        rendered: Rendered,
-        subscription: &Subscription,
+        event: &Event,
+        kept: Option<Kept>,
+        subscriptions: &[(&Subscription, Rendered)],
         routing: &Routing,
     ) -> Result<(), ProduceError> {
-        let mut memory = self.memory_for(MAX_BODY_BYTES).await;
-        let composed = matching::compose(view, rendered, subscription, Run::LIVE);
-        let needed = composed.delivery().body.len().div_ceil(MEMORY_UNIT_BYTES);
-        drop(memory.split(memory.num_permits().saturating_sub(needed)));
-        self.send(composed, routing).await
+        let mut memory = self.memory_for(subscriptions.len() * MAX_BODY_BYTES).await;
+        let composed: Vec<Composed> = {
+            let view = Kept::view(kept, event);
+            let compose = |(subscription, rendered): &(&Subscription, Rendered)| {
+                matching::compose(&view, rendered.clone(), subscription, Run::LIVE)
+            };
+            subscriptions.iter().map(compose).collect()
+        };
+        let needed: usize = composed.iter().map(|composed| composed.delivery().body.len() + OVERHEAD_BYTES).sum();
+        drop(memory.split(memory.num_permits().saturating_sub(needed.div_ceil(MEMORY_UNIT_BYTES))));
+        try_join_all(composed.into_iter().map(|composed| self.send(composed, routing))).await.map(drop)
     }
 
     /// Waits for room for so many bytes; more than there is in all is let through alone.

@@ -32,7 +32,7 @@ pub(super) enum Finding {
 pub(super) fn validate(directory: &Directory, event: &EventView<'_>) -> Finding {
     let Some(compiled) = directory.event_type(&event.event().event_type) else { return Finding::Fits };
     let mode = compiled.event_type().validation;
-    match compiled.violation(event) {
+    match compiled.violation(|| event.data()) {
         Ok(None) => Finding::Fits,
         Ok(Some(found)) if mode == ValidationMode::Reject => Finding::Rejected(rejection(&compiled, &found)),
         Ok(Some(found)) => Finding::Reported(found),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::finding::{Finding, Wanted};
 use crate::{
     directory::Directory,
-    matcher::{Composed, Decoder, Scope, rematch},
+    matcher::{Decoder, Planned, Scope, rematch},
 };
 
 /// Matches a source's events with one endpoint's subscriptions, or one subscription.
@@ -35,7 +35,7 @@ impl Backfill {
         let scope = self.wish.subscription.as_ref().map_or(Scope::Endpoint(&self.wish.endpoint), Scope::Subscription);
         let rematched = rematch(&self.source, &self.directory, record, self.tenant.as_ref(), scope, &run).await;
         let Ok(Some(rematched)) = rematched else { return Finding::Unwanted };
-        let Some(delivery) = rematched.deliveries.first().map(Composed::delivery) else { return Finding::Unwanted };
+        let Some(delivery) = rematched.deliveries.first().map(Planned::delivery) else { return Finding::Unwanted };
         Finding::Wanted(Wanted {
             sample: json!({
                 "message_id": delivery.message_id,

@@ -9,7 +9,7 @@ use postrider_kafka::{Codec, DlqRecord, Record};
 use serde_json::json;
 
 use super::finding::{Finding, Trouble, Unmapped, Wanted};
-use crate::matcher::Composed;
+use crate::matcher::{Composed, Planned};
 
 /// Redrives one partition of the queue.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl DeadLetters {
         if letter.error == ErrorClass::MappingFailed {
             return Ok(Finding::Unmapped(Box::new(Unmapped { sample, delivery, traceparent, mark })));
         }
-        let deliveries = vec![Composed::Ready(delivery)];
+        let deliveries = vec![Planned::Composed(Composed::Ready(delivery))];
         Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent, mark: Some(mark) }))
     }
 }

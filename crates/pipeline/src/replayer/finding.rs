@@ -1,17 +1,21 @@
 //! What a record of a job's source comes to.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, iter::Peekable, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
 use postrider_domain::{
     Delivery,
+    envelope::MAX_BODY_BYTES,
     replay::{Count, DeadLetterMark, TooManyMarks},
 };
 use postrider_kafka::{DecodeError, ProduceError, Sink};
 
 use super::shared::Shared;
-use crate::matcher::Composed;
+use crate::matcher::{Composed, Planned};
+
+/// Deliveries of one record that are mapped at a time: each may have the largest body.
+const MAX_MAPPED: usize = 16;
 
 /// What a record comes to.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ pub(super) struct Unmapped {
 pub(super) struct Wanted {
     /// The record, for people: JSON.
     pub sample: serde_json::Value,
-    pub deliveries: Vec<Composed>,
+    pub deliveries: Vec<Planned>,
     pub traceparent: Option<String>,
     /// Written once all deliveries are acknowledged.
     pub mark: Option<DeadLetterMark>,
@@ -90,18 +94,22 @@ impl Wanted {
     pub(super) fn bytes(&self) -> usize {
         // Deliveries of one event may share its body.
         let mut counted = HashSet::new();
-        let bodies = self.deliveries.iter().map(|composed| &composed.delivery().body);
+        let bodies = self.deliveries.iter().map(|planned| &planned.delivery().body);
         let distinct = bodies.filter(|body| counted.insert(body.as_ptr()));
-        distinct.map(Bytes::len).sum::<usize>() + self.deliveries.len() * 512
+        let to_map = self.deliveries.iter().filter(|planned| matches!(planned, Planned::ToMap(_))).count();
+        let mapped = to_map.min(MAX_MAPPED) * MAX_BODY_BYTES;
+        distinct.map(Bytes::len).sum::<usize>() + mapped + self.deliveries.len() * 512
     }
 
     /// Writes the deliveries, then the mark. No group fences the mark: if the deliveries came too late to be moved to
     /// another generation, nothing is marked, and the record is dealt with again.
     pub(super) async fn hand_over<S: Sink, L>(self, shared: Arc<Shared<S, L>>) -> Result<Count, ProduceError> {
         let sent = self.deliveries.len();
-        let traceparent = &self.traceparent;
-        let shared = &shared;
-        try_join_all(self.deliveries.into_iter().map(|composed| shared.deliver(composed, traceparent.clone()))).await?;
+        let mut planned = self.deliveries.into_iter().peekable();
+        while planned.peek().is_some() {
+            let deliver = |composed| shared.deliver(composed, self.traceparent.clone());
+            try_join_all(next_at_once(&mut planned).into_iter().map(deliver)).await?;
+        }
         if !shared.layout.was_lately_in_use().await? {
             // The stage is being stopped.
             std::future::pending::<()>().await;
@@ -111,4 +119,14 @@ impl Wanted {
         }
         Ok(Count { matched: true, unavailable: false, sent })
     }
+}
+
+/// The next that are written at a time, in their order.
+fn next_at_once(planned: &mut Peekable<impl Iterator<Item = Planned>>) -> Vec<Composed> {
+    let (mut at_once, mut mapped) = (Vec::new(), 0);
+    while let Some(next) = planned.next_if(|next| mapped < MAX_MAPPED || !matches!(next, Planned::ToMap(_))) {
+        mapped += usize::from(matches!(next, Planned::ToMap(_)));
+        at_once.push(next.composed());
+    }
+    at_once
 }

@@ -11,7 +11,7 @@ use super::{
     job::{Halt, Run},
     logs::{LogReader as _, Logs},
 };
-use crate::matcher::{Composed, Scope, SourceConfig, rematch};
+use crate::matcher::{Composed, Planned, Scope, SourceConfig, rematch};
 
 /// How long one record may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -113,11 +113,11 @@ impl<S: Sink, L: Logs> Run<S, L> {
             let decoder = shared.decoder(source);
             let rematched = rematch(&decoder, &shared.directory, &record, tenant, scope, &delivery.run);
             let Ok(Some(rematched)) = self.unless_told(rematched).await? else { continue };
-            let mut composed = rematched.deliveries.into_iter();
+            let mut planned = rematched.deliveries.into_iter();
             // Where the topic was made anew, another event stands there now.
-            let same = composed.find(|composed| composed.delivery().message_id == delivery.message_id);
-            if let Some(ready @ Composed::Ready(_)) = same {
-                let deliveries = vec![ready];
+            let same = planned.find(|planned| planned.delivery().message_id == delivery.message_id);
+            if let Some(ready @ Composed::Ready(_)) = same.map(Planned::composed) {
+                let deliveries = vec![Planned::Composed(ready)];
                 return Ok(Finding::Wanted(Wanted { sample, deliveries, traceparent, mark: Some(mark) }));
             }
         }

@@ -84,7 +84,11 @@ async fn a_request_carries_its_headers_and_asks_for_nothing_compressed() {
     let (server, client) = (Server::start(None).await, client(None, None));
     let mut request = request(&server.url("http"));
     request.headers.push(("authorization".into(), "Bearer x".to_owned()));
-    assert!(delivered(&send(&client, request).await));
+    let mut chosen = request.clone();
+    chosen.headers.push(("accept".into(), "application/json".to_owned()));
+    assert!(delivered(&send(&client, request).await) && delivered(&send(&client, chosen).await));
+    let accepted = |index: usize| server.seen()[index].headers.get_all("accept").iter().cloned().collect::<Vec<_>>();
+    assert_eq!((accepted(0), accepted(1)), (vec!["*/*".parse().unwrap()], vec!["application/json".parse().unwrap()]));
     let headers = &server.seen()[0].headers;
     let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(value("webhook-id").as_deref(), Some("msg_1"));

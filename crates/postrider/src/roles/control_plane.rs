@@ -10,6 +10,7 @@ use std::{
 
 use postrider_control::{
     api::{Api, ApiConfig, ApiState, Handshakes, HostResolver, KafkaPublisher, Question, Reply},
+    event_schemas::EventSchemas,
     projector::Projector,
     relay::{Relay, RelayConfig},
     replays::{KafkaReplayJobs, Replays},
@@ -47,6 +48,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
         check_certificates,
         handshakes: Arc::new(DeliveryHandshakes(courier(parts)?)),
+        event_schemas: EventSchemas::default(),
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         replays: Arc::new(replay_jobs(parts)),
         tests: Arc::new(KafkaTestSender::new(kafka.config.clone(), kafka.layout.clone(), kafka.producer.clone())),

@@ -114,7 +114,7 @@ pub const PARTS: [Part; 4] = [
     },
     Part {
         name: "recovering",
-        story: "answers 503 twice to each message, then takes it",
+        story: "answers 404 twice to each message, as if it did not know the order yet, then takes it",
         event_types: &["order.paid"],
         only_country: None,
         temper: Temper::FailsTimes(2),
@@ -122,7 +122,7 @@ pub const PARTS: [Part; 4] = [
     },
     Part {
         name: "broken",
-        story: "always answers 500: ends in the dead-letter queue",
+        story: "always answers 400: ends in the dead-letter queue",
         event_types: &["customer.updated"],
         only_country: None,
         temper: Temper::Broken,
@@ -153,12 +153,13 @@ impl Part {
         subscription
     }
 
-    /// What its receiver is told to do.
+    /// What its receiver is told to do. It blames each message, not itself: after many a 5xx its breaker would open, and
+    /// the demonstration take minutes.
     pub fn behaviour(&self) -> Behaviour {
         match self.temper {
             Temper::Healthy => Behaviour::Ok(200),
-            Temper::FailsTimes(times) => Behaviour::FailEach(times, 503),
-            Temper::Broken => Behaviour::Always(500),
+            Temper::FailsTimes(times) => Behaviour::FailEach(times, 404),
+            Temper::Broken => Behaviour::Always(400),
         }
     }
 

@@ -44,6 +44,25 @@ async fn a_key_does_what_its_scopes_cover_until_it_is_revoked() {
     assert_eq!(acme.delete(&path).await.status, 204, "revoking again changes nothing");
 }
 
+/// A path or a query may be all that a chat's webhook asks for.
+#[tokio::test]
+async fn who_can_not_change_endpoints_is_shown_no_more_of_their_urls_than_the_origin() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let secret = json!({ "name": "hook", "url": "https://public.example.com/services/T1?sig=s3cret" });
+    let made = acme.post("/v1/endpoints", &secret).await;
+    let reader = acme.post("/v1/api-keys", &json!({ "name": "reader", "scopes": ["endpoints:read"] })).await;
+    let writer = json!({ "name": "writer", "scopes": ["endpoints:read", "endpoints:write"] });
+    let writer = acme.post("/v1/api-keys", &writer).await;
+    let path = format!("/v1/endpoints/{}", made.id());
+    for (key, shown) in [(&reader, "https://public.example.com/********"), (&writer, secret["url"].as_str().unwrap())] {
+        let key = key.body["key"].as_str().expect("a key");
+        let got = api.call(Method::GET, &path, key, None, None).await;
+        let listed = api.call(Method::GET, "/v1/endpoints", key, None, None).await;
+        assert_eq!((&got.body["url"], &listed.body["data"][0]["url"]), (&json!(shown), &json!(shown)), "{}", got.text);
+    }
+}
+
 #[tokio::test]
 async fn a_foreign_tenants_id_is_not_found() {
     let api = Fixture::new().await;

@@ -139,7 +139,7 @@ async fn an_import_says_what_it_changed_and_an_export_brings_it_back() {
     let expected = json!({
         "dry_run": false,
         "created": ["user.deleted"],
-        "changed": ["order.paid"],
+        "changed": [{"name": "order.paid", "fields": ["description"]}],
         "unchanged": ["order.created"],
     });
     assert_eq!(second.body, expected);
@@ -149,6 +149,33 @@ async fn an_import_says_what_it_changed_and_an_export_brings_it_back() {
     assert_eq!(exported.body["event_types"].as_array().unwrap().len(), 4, "{}", exported.text);
     let again = call(&api, Method::POST, &import, Some(&exported.body)).await;
     assert_eq!(again.body["unchanged"].as_array().unwrap().len(), 4, "{}", again.text);
+}
+
+#[tokio::test]
+async fn what_an_import_does_not_say_of_an_operators_choices_stays() {
+    let api = Fixture::new().await;
+    let import = format!("{PATH}/import");
+    let document = json!({"event_types": [{"name": "order.paid", "description": "Paid."}]});
+    assert_eq!(call(&api, Method::POST, &import, Some(&document)).await.status, 200);
+    let path = format!("{PATH}/order.paid");
+    let choices = json!({"group": "money", "validation": "reject", "archived": true});
+    assert_eq!(call(&api, Method::PATCH, &path, Some(&choices)).await.status, 200);
+    let exported = get(&api, &format!("{PATH}/export")).await.body;
+
+    let again = call(&api, Method::POST, &import, Some(&document)).await;
+    assert_eq!(again.body["unchanged"], json!(["order.paid"]), "{}", again.text);
+    let webhook = json!({"post": {"summary": "Paid.", "deprecated": false, "requestBody": {"content": {
+        "application/json": {"schema": {"type": "object"}}}}}});
+    let openapi = json!({"openapi": "3.1.0", "webhooks": {"order.paid": webhook}});
+    let changed = call(&api, Method::POST, &import, Some(&openapi)).await;
+    let expected = json!([{"name": "order.paid", "fields": ["schema", "archived"]}]);
+    assert_eq!(changed.body["changed"], expected, "{}", changed.text);
+    let now = get(&api, &path).await.body;
+    assert_eq!((&now["group"], &now["validation"]), (&json!("money"), &json!("reject")));
+
+    // An export says everything.
+    call(&api, Method::POST, &import, Some(&exported)).await;
+    assert_eq!(get(&api, &format!("{PATH}/export")).await.body, exported);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use super::fakes::{FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, Fak
 use crate::{
     api::{ApiConfig, ApiState, server::app},
     clock,
+    event_schemas::EventSchemas,
     manage::api_keys::create_operator_key,
     security::SecurityLog,
 };
@@ -117,6 +118,7 @@ impl Fixture {
                 ("inside.example.com", vec![IpAddr::from([93, 184, 216, 34]), IpAddr::from([10, 0, 0, 7])]),
             ]))),
             handshakes: handshakes.clone(),
+            event_schemas: EventSchemas::default(),
             publisher: publisher.clone(),
             replays: replays.clone(),
             tests: tests.clone(),

@@ -1,4 +1,5 @@
-use serde_json::json;
+use poem::http::Method;
+use serde_json::{Value, json};
 
 use super::fixture::Fixture;
 use crate::api::PublishError;
@@ -60,6 +61,44 @@ async fn a_bad_event_is_refused_and_not_published() {
     let large = json!({ "type": "a", "data": "x".repeat(1 << 20) });
     acme.post("/v1/events", &large).await.assert_problem(413, Some("/data"));
     assert!(api.publisher.published.lock().is_empty());
+}
+
+#[tokio::test]
+async fn data_that_would_be_rejected_is_refused_at_once_as_its_type_is_now() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let operator = async |method: Method, path: &str, body: &Value| {
+        let answer = api.call(method, path, &api.operator_key, None, Some(&body.to_string())).await;
+        assert!(answer.status < 300, "{}", answer.text);
+    };
+    let schema = json!({"properties": {"lines": {"items": {"properties": {"quantity": {"minimum": 1}}}}}});
+    let mode = |validation: &str| json!({"name": "order.created", "schema": schema, "validation": validation});
+    let bad = json!({"type": "order.created", "data": {"lines": [{"quantity": 2}, {"quantity": 0}]}});
+    let refused = async || {
+        let answer = acme.post("/v1/events", &bad).await;
+        answer.assert_problem(422, Some("/data/lines/1/quantity"));
+        assert!(answer.text.contains("order.created"), "{}", answer.text);
+    };
+    let path = "/v1/event-types/order.created";
+
+    operator(Method::POST, "/v1/event-types", &mode("reject")).await;
+    refused().await;
+    refused().await;
+    let deep = format!(r#"{{"type": "order.created", "data": {}{}}}"#, "[".repeat(200), "]".repeat(200));
+    acme.post_text("/v1/events", &deep).await.assert_problem(422, Some("/data"));
+    assert!(api.publisher.published.lock().is_empty());
+    let good = json!({"type": "order.created", "data": {"lines": [{"quantity": 1}]}});
+    for taken in [&good, &json!({"type": "order.paid", "data": bad["data"]})] {
+        assert_eq!(acme.post("/v1/events", taken).await.status, 202);
+    }
+    for validation in ["report", "off"] {
+        operator(Method::PATCH, path, &json!({"validation": validation})).await;
+        assert_eq!(acme.post("/v1/events", &bad).await.status, 202, "{validation}");
+    }
+    operator(Method::PATCH, path, &json!({"validation": "reject"})).await;
+    refused().await;
+    operator(Method::PATCH, path, &json!({"schema": {"type": "object"}})).await;
+    assert_eq!(acme.post("/v1/events", &bad).await.status, 202);
 }
 
 #[tokio::test]

@@ -23,6 +23,10 @@ fn what_does_not_fit_is_named_by_both_places_and_shows_no_data() {
     assert_eq!(found.at, "/lines/1/sku");
     assert!(found.schema_at.ends_with("/sku/pattern"), "{found}");
     assert!(!found.to_string().contains("s3cret"), "{found}");
+    let twice = violation(&json!({"properties": {"a": {"uniqueItems": true}}}), r#"{"a": ["s3cret", "s3cret"]}"#);
+    let twice = twice.unwrap();
+    assert_eq!((twice.at.as_str(), twice.schema_at.as_str()), ("/a", "/properties/a/uniqueItems"));
+    assert!(!twice.message.contains("s3cret"), "{twice}");
     let missing = violation(&schema, "{}").unwrap();
     assert_eq!((missing.at.as_str(), missing.schema_at.as_str()), ("", "/required"));
     assert!(missing.message.contains("lines"));
@@ -31,10 +35,14 @@ fn what_does_not_fit_is_named_by_both_places_and_shows_no_data() {
 #[test]
 fn keywords_are_those_of_2020_12() {
     let tuple = json!({"prefixItems": [{"type": "string"}, {"type": "integer"}], "items": false});
+    let unique = json!({"uniqueItems": true});
     let closed = json!({"allOf": [{"properties": {"a": true}}], "unevaluatedProperties": false});
     let table = [
         (&tuple, r#"["a", 1]"#, true),
         (&tuple, r#"["a", 1, 2]"#, false),
+        (&unique, "[1, 2]", true),
+        (&unique, "[1, 1.0]", false),
+        (&json!({"uniqueItems": false}), "[1, 1]", true),
         (&closed, r#"{"a": 1}"#, true),
         (&closed, r#"{"b": 1}"#, false),
     ];
@@ -101,6 +109,38 @@ fn numbers_are_compared_exactly_and_huge_ones_cost_nothing() {
     }
     assert_eq!(violation(&json!({"maximum": 1}), "-1e999999999"), None);
     assert!(violation(&json!({"maximum": 1}), "1e999999999").is_some());
+}
+
+/// Each would take from seconds to hours if elements that share a hash were compared each with each, or numbers with
+/// all their digits.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is about the time that passes")]
+fn data_made_to_be_slow_is_answered_soon() {
+    let list = |length: usize, element: &dyn Fn(usize) -> String| {
+        format!("[{}]", (0..length).map(element).collect::<Vec<_>>().join(","))
+    };
+    let unique = compile(&json!({"uniqueItems": true})).unwrap();
+    let numbers = compile(&json!({"items": {"type": "integer", "multipleOf": 0.1, "enum": [1, 2.5]}})).unwrap();
+    let started = std::time::Instant::now();
+    for elements in [
+        list(30_000, &|n| format!("1.0000000000000000000{n:06}")),
+        list(9_000, &|n| format!("1{n}e400")),
+        list(30_000, &|n| format!("10000000000000000000000{n:06}")),
+        list(12_000, &|n| format!("{{\"a\": [1.00000000000000000000{n:06}]}}")),
+        list(4_096, &|n| format!("[{}[]]", (0..12).map(|bit| ["[[]],", "[],"][n >> bit & 1]).collect::<String>())),
+    ] {
+        let data = serde_json::from_str(&elements).unwrap();
+        if elements.contains('e') {
+            assert!(unique.violation(&data).unwrap().message.contains("digits"));
+        } else {
+            assert_eq!(unique.violation(&data), None, "{elements:.60}");
+        }
+    }
+    for number in ["3e-300", "3e-3000", "3e3000", "0.00000000000000000000000000000000000000000000000001"] {
+        let data = serde_json::from_str(&list(100_000, &|_| number.to_owned())).unwrap();
+        assert!(numbers.violation(&data).unwrap().message.contains("digits"), "{number}");
+    }
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
 
 #[test]

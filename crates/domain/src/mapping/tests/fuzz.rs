@@ -73,7 +73,9 @@ fn any_expression() -> impl Strategy<Value = Value> {
             "iso8601",
             "unix_seconds",
             "unix_milliseconds",
-            "sha256"
+            "unix_microseconds",
+            "sha256",
+            "uuid"
         ])
         .prop_map(Value::from),
         "[,é ]{0,3}".prop_map(|separator| json!({"join": separator})),

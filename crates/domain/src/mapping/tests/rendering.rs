@@ -54,6 +54,15 @@ fn fields_keep_their_digits_and_their_nesting() {
     ]);
 }
 
+#[test]
+fn an_event_without_an_id_of_its_producer_has_the_one_that_is_ours() {
+    let anonymous = Event { producer_id: None, ..event("{}") };
+    let mapping = parsed(r#"{"body": ["$.id", {"$text": "{id}"}], "headers": {"X-Id": "$.id"}}"#);
+    let mapped = mapping.render(&EventView::new(&anonymous)).unwrap();
+    assert_eq!(&*mapped.body.unwrap(), br#"["id,6:orders,-,1:1","id,6:orders,-,1:1"]"#);
+    assert_eq!(mapped.headers[0].value, "id,6:orders,-,1:1");
+}
+
 /// The table of the module's page.
 #[test]
 fn a_field_that_is_not_there_is_treated_as_it_was_declared() {
@@ -206,7 +215,8 @@ fn work_is_limited_where_the_output_is_not_large() {
     let nested = (0..5).fold(nothing.to_owned(), |inner, _| format!(r#"{{"$each": "data.x", "$do": {inner}}}"#));
     let hashed = format!("[{}]", vec![r#"{"$path": "data.t", "$format": "sha256"}"#; 100].join(","));
     let composed = format!(r#"{{"$text": "{}"}}"#, "{data.t}".repeat(100));
-    for expression in [nested, hashed, composed] {
+    let looked = format!(r#"{{"$each": "data.x", "$do": {{"$text": "{}"}}}}"#, "{data.n?}".repeat(1_000));
+    for expression in [nested, hashed, composed, looked] {
         assert!(body(&expression, &list).unwrap_err().contains("too much work"), "{expression}");
     }
     let join = |separator: &str| format!(r#"{{"$path": "data.x", "$format": {{"join": "{separator}"}}}}"#);

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use postrider_domain::{
-    Delivery,
+    ConfigBody, Delivery, Subscription,
     message_id::event_id,
     replay::{RejectedQuery, ReplaySource, ReplayState},
 };
 use postrider_kafka::{Headers, RejectReason, reject, reject_of_source};
 
-use super::world::{World, job, millis, ranges, source};
+use super::world::{World, job, millis, ranges, source, subscription};
 use crate::matcher::{FieldFrom, Fields, SourceConfig, SourceFormat};
 
 /// Rejects a record of `topic` with this value, as a stage does.
@@ -88,4 +88,28 @@ async fn of_a_batch_every_event_that_can_be_understood_is_matched() {
     let ids: Vec<_> = sent.iter().map(|delivery| delivery.event_id.clone()).collect();
     assert_eq!(ids, [event_id("orders", Some("/"), "1"), event_id("orders", Some("/"), "2")]);
     assert_eq!((world.told().matched, world.told().sent), (1, 2));
+}
+
+/// Each has a body of its own, of up to a MiB.
+#[tokio::test(start_paused = true)]
+async fn what_many_mappings_make_of_a_record_is_written_a_few_at_a_time() {
+    let mapped = |number: usize| {
+        let ConfigBody::Subscription(plain) = subscription(&format!("sub_{number}"), &format!("ep_{number}"), "*")
+        else {
+            panic!("it is one")
+        };
+        let mapping = Some(serde_json::from_str(&format!(r#"{{"body": ["$.data", {number}]}}"#)).unwrap());
+        ConfigBody::Subscription(Subscription { mapping, ..plain })
+    };
+    let mut world = World::with((0..50).map(mapped).collect());
+    rejected(&world, "orders", r#"{"id":"e1","type":"order.created","data":7}"#).await;
+    world.sink.hold_topic("t.deliveries", true);
+    assert!(replayed(&mut world, 1).await.is_empty());
+    assert_eq!(world.sink.handed_over_for("t.deliveries"), 4 + 16);
+    world.sink.hold_topic("t.deliveries", false);
+    millis(1_000).await;
+    let sent = world.sent();
+    let bodies: std::collections::HashSet<_> = sent.iter().map(|delivery| delivery.body.clone()).collect();
+    assert_eq!((sent.len(), bodies.len(), world.told().sent), (50, 50, 50));
+    assert!(bodies.contains(&b"[7,49]"[..]));
 }

@@ -47,6 +47,15 @@ async fn a_catalogue_is_imported_listed_and_exported_by_command_and_read_by_tena
     });
     let imported = run(&["import", &write("openapi.json", &openapi.to_string())]).await;
     assert_eq!(last(&imported), "1 created, 1 changed, 0 unchanged");
+    let changed = "changed    ticket.created: schema, sample";
+    assert!(imported.lines().any(|line| line == changed), "{imported}");
+
+    // What the document does not say stays as the operator wants it.
+    let set = run(&["set", "ticket.created", "--validation", "reject"]).await;
+    assert!(set.contains("ticket.created") && set.contains("reject"), "{set}");
+    let again = run(&["import", &write("openapi.json", &openapi.to_string())]).await;
+    assert_eq!(last(&again), "0 created, 0 changed, 2 unchanged");
+    assert!(run(&["list"]).await.lines().any(|line| line.starts_with("ticket.created ") && line.contains("reject")));
 
     // And back.
     let exported = run(&["export"]).await;
@@ -61,15 +70,21 @@ async fn a_catalogue_is_imported_listed_and_exported_by_command_and_read_by_tena
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.one_line().contains("/components/schemas/Ticket/$ref"), "{refused:?}");
 
+    assert!(run(&["delete", "sla.breached"]).await.contains("sla.breached"));
+    let gone = postrider(&["event-types", "delete", "sla.breached"], Some(&config), &[]).await;
+    assert!(gone.code == 1 && gone.one_line().contains("'sla.breached'"), "{gone:?}");
+    assert_eq!(last(&run(&["import", "--catalogue", "messaging-crm"]).await), "18 created, 0 changed, 5 unchanged");
+
     // A tenant reads it and changes nothing.
     let all = tenant.list("/v1/event-types").await;
-    assert_eq!(all.len(), 19);
+    assert_eq!(all.len(), 19 - 1 + 18);
     assert!(all.is_sorted_by_key(|entry| entry["name"].as_str()), "{all:?}");
     assert_eq!(tenant.list("/v1/event-types?group=ticket&archived=false").await.len(), 9);
     let (status, created) = tenant.api.get("/v1/event-types/ticket.created").await.unwrap();
     assert_eq!((status, &created["sample"]), (StatusCode::OK, &json!({"id": "t-1"})), "{created}");
     assert_eq!(created["schema"]["$ref"], "#/$defs/Ticket");
     let (status, document) = tenant.api.get("/v1/event-types/export").await.unwrap();
+    let exported = run(&["export"]).await;
     assert_eq!((status, document), (StatusCode::OK, serde_json::from_str::<Value>(&exported).unwrap()));
     for (status, problem) in [
         tenant.api.post("/v1/event-types", &json!({"name": "a"})).await.unwrap(),

@@ -50,6 +50,10 @@ async fn data_that_does_not_fit_is_rejected_reported_or_delivered_as_its_type_sa
     ] {
         deployment.write(&event(&deployment, &tenant, id, name, data)).await;
     }
+    // Over HTTP, what would be rejected is refused at once.
+    let (status, problem) =
+        tenant.api.post("/v1/events", &json!({"type": "ticket.created", "data": nameless})).await.unwrap();
+    assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/data/requester")), "{problem}");
     hook.wait_for(4).await;
     let delivered = hook.data();
     let count = |data: &Value| delivered.iter().filter(|delivered| *delivered == data).count();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postrider_kafka::partition_for_key;
 use postrider_testkit::{Behaviour, Received, disorders, eventually};
 use serde_json::{Value, json};
 
@@ -161,12 +162,17 @@ async fn a_resize_names_a_killed_process_until_its_session_ends(context: Context
 }
 
 async fn a_process_that_slept_through_a_resize_loses_nothing_when_it_wakes(context: Context) {
-    const PATHS: [&str; 4] = ["/0", "/1", "/2", "/3"];
+    const PARTITIONS: i32 = 3;
     let deployment = Deployment::start(&context, "resize-sleep").await;
     let (tenant, receiver) = (deployment.tenant().await, deployment.receiver().await);
-    let mut hooks = Vec::new();
-    for path in PATHS {
-        hooks.push(Hook::create(&tenant, &receiver, path, json!({})).await);
+    let (mut hooks, mut paths, mut without) = (Vec::new(), Vec::new(), (0..PARTITIONS).collect::<BTreeSet<_>>());
+    // Whichever partitions the second process gets, it has something to send.
+    while !without.is_empty() {
+        let path = format!("/{}", paths.len());
+        let hook = Hook::create(&tenant, &receiver, &path, json!({})).await;
+        without.remove(&partition_for_key(&hook.id, PARTITIONS));
+        hooks.push(hook);
+        paths.push(path);
     }
     deployment.synced().await;
     let stream = Stream::start(&deployment, &tenant, 30);
@@ -186,7 +192,7 @@ async fn a_process_that_slept_through_a_resize_loses_nothing_when_it_wakes(conte
     second.ready().await;
     hooks[0].wait_for(hooks[0].count() + 60).await;
     let written = stream.stop().await;
-    for path in PATHS {
+    for path in &paths {
         let ledger = Ledger::settle(written, &receiver, path, LIMIT).await;
         println!("slept through a resize: {path}: {written} events, {} repeated", ledger.duplicates());
         assert!(ledger.duplicates() < written / 2, "{path}: {} repeated", ledger.duplicates());

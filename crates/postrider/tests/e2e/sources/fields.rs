@@ -1,12 +1,19 @@
 //! Sources whose records have the parts of their events in different places.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Stdio};
+
 use serde_json::json;
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::create_topic;
 use crate::support::{Context, Deployment, Hook, Test, record, tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![each_source_has_its_own_places, a_batch_is_one_delivery_for_each_of_its_events]
+    tests![
+        each_source_has_its_own_places,
+        a_batch_is_one_delivery_for_each_of_its_events,
+        a_header_whose_name_is_no_text_stops_nobody,
+    ]
 }
 
 const SOURCES: &str = r#"
@@ -87,4 +94,28 @@ async fn a_batch_is_one_delivery_for_each_of_its_events(context: Context) {
     let mut data: Vec<u64> = hook.data().iter().filter_map(serde_json::Value::as_u64).collect();
     data.sort_unstable();
     assert_eq!(data, (0..20).collect::<Vec<u64>>());
+}
+
+async fn a_header_whose_name_is_no_text_stops_nobody(context: Context) {
+    let deployment = Deployment::start(&context, "header-names").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/hook", json!({})).await;
+    deployment.synced().await;
+    // Our own client writes no such header.
+    let mut kcat = Command::new("kcat")
+        .args(["-P", "-b", &context.environment.bootstrap_servers().await, "-t", &deployment.topics.events()])
+        .args([OsStr::new("-H"), OsStr::from_bytes(b"\xff\xfe=1"), OsStr::new("-H"), OsStr::new("type=a.b")])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let value = json!({"tenant": tenant.id, "data": 1}).to_string();
+    kcat.stdin.take().unwrap().write_all(value.as_bytes()).await.unwrap();
+    assert!(kcat.wait().await.unwrap().success());
+    hook.wait_for(1).await;
+    tenant.publish(&json!({"type": "a.b", "data": 2})).await;
+    hook.wait_for(2).await;
+    let mut data = hook.data();
+    data.sort_by_key(serde_json::Value::as_u64);
+    assert_eq!(data, [json!(1), json!(2)]);
 }

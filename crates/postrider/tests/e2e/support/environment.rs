@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postrider_kafka::{BrokerClock, KafkaConfig, Producer};
-use postrider_testkit::{Apicurio, KafkaCluster, LocalPostgres, TestCa, create_test_database};
+use postrider_testkit::{Apicurio, KafkaCluster, LocalPostgres, TestCa, create_test_database, empty_folder};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -99,9 +99,11 @@ impl Environment {
         }
         let Some(Servers { kafka, mut postgres, producer }) = self.servers.into_inner() else { return };
         drop(producer);
-        let (kafka, postgres) = tokio::join!(kafka.stop(), postgres.stop());
+        let (kafka, postgres_stopped) = tokio::join!(kafka.stop(), postgres.stop());
         kafka.expect("Kafka stops");
-        postgres.expect("Postgres stops");
+        postgres_stopped.expect("Postgres stops");
+        // One database for each test: thousands of files.
+        empty_folder(postgres.folder()).expect("Postgres' files are removed");
     }
 
     /// How a Kafka client of a test reaches these brokers.
