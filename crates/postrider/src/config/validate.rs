@@ -77,7 +77,9 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
     if !(share > 0.0 && share <= 1.0) {
         return invalid(&["api", "rate_limit_share"], format!("is {share}: use more than 0, and 1 at most"));
     }
-    check_jwt(&config.jwt).or_else(|(key, problem)| invalid(&["jwt", key], problem.to_owned()))?;
+    if let Err((key, problem)) = check_jwt(&config.jwt) {
+        return invalid(&["jwt", key], problem.to_owned());
+    }
     let concurrency = config.dispatcher.lane_concurrency.get();
     if concurrency > MAX_LANE_CONCURRENCY {
         let problem = format!("is {concurrency}: use 1 to {MAX_LANE_CONCURRENCY}");
