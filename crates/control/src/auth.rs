@@ -3,6 +3,15 @@
 //! A key is `pr_<prefix>_<secret>`: 12 public characters by which it is looked up, and 256 random bits. Only a
 //! keyed hash of the whole is stored.
 
+pub mod access;
+pub mod http_keys;
+pub mod jwk;
+pub mod lockout;
+pub mod origin;
+pub mod rate;
+pub mod token;
+pub mod usage;
+
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -108,9 +117,11 @@ scopes! {
     TenantsRead = "tenants:read",
     /// Make, change and delete tenants; operator keys only.
     TenantsWrite = "tenants:write",
+    /// See what a tenant uses of its quotas.
+    UsageRead = "usage:read",
     /// See API keys (never their text).
     ApiKeysRead = "api-keys:read",
-    /// Make and revoke API keys.
+    /// Make, rotate and revoke API keys.
     ApiKeysWrite = "api-keys:write",
     /// See endpoints, with their URLs.
     EndpointsRead = "endpoints:read",
@@ -199,6 +210,9 @@ pub enum KeyRefused {
     /// It was revoked.
     #[error("the API key was revoked")]
     Revoked,
+    /// It is the text from before a rotation whose grace period is over.
+    #[error("the API key was rotated, and the time in which its former text works is over")]
+    Rotated,
     /// Its time is over.
     #[error("the API key has expired")]
     Expired,
@@ -206,26 +220,50 @@ pub enum KeyRefused {
 
 /// Whether a key that was looked up by its prefix works now.
 pub fn check_key(key: &KeyText, row: &ApiKeyRow, key_ring: &KeyRing, now: Timestamp) -> Result<(), KeyRefused> {
-    if !key.verify(key_ring, &row.hash) {
+    let previous = row.previous.as_ref().filter(|previous| previous.prefix == key.prefix());
+    let hash = previous.map_or(&row.hash, |previous| &previous.hash);
+    if !key.verify(key_ring, hash) {
         Err(KeyRefused::Unknown)
     } else if row.revoked_at.is_some() {
         Err(KeyRefused::Revoked)
     } else if row.expires_at.is_some_and(|expiry| expiry <= now) {
         Err(KeyRefused::Expired)
+    } else if previous.is_some_and(|previous| previous.expires_at <= now) {
+        Err(KeyRefused::Rotated)
     } else {
         Ok(())
+    }
+}
+
+/// What a caller showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// An API key.
+    ApiKey(KeyId),
+    /// A token of the configured issuer, about this subject.
+    Token(String),
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(id) => id.fmt(f),
+            Self::Token(subject) => write!(f, "jwt:{subject}"),
+        }
     }
 }
 
 /// Who a request comes from, and for which tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key.
-    pub key: KeyId,
+    /// The key, or what stands for one.
+    pub credential: Credential,
     /// The tenant that the key belongs to; none for an operator key.
     pub key_tenant: Option<TenantId>,
     /// The tenant that the request is about: the key's, or the one that an operator named.
     pub tenant: Option<TenantId>,
+    /// How many events that tenant may publish over HTTP in a second; none: as many as it likes.
+    pub publish_per_second: Option<i64>,
     /// What the key may do.
     pub scopes: Vec<Scope>,
     /// Where the request came from.
@@ -243,14 +281,23 @@ impl Caller {
         self.key_tenant.is_none()
     }
 
+    /// The API key, if it is one.
+    pub fn key(&self) -> Option<&KeyId> {
+        match &self.credential {
+            Credential::ApiKey(id) => Some(id),
+            Credential::Token(_) => None,
+        }
+    }
+
     /// As the audit log names it.
     pub fn actor(&self) -> Actor {
-        Actor { id: self.key.to_string(), remote_addr: self.remote_addr }
+        Actor { id: self.credential.to_string(), remote_addr: self.remote_addr }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use postrider_postgres::api_keys::PreviousText;
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
@@ -267,6 +314,10 @@ mod tests {
             prefix: key.prefix().to_owned(),
             hash: key.hash(ring),
             scopes: vec!["*".to_owned()],
+            allowed_cidrs: Vec::new(),
+            rate_limit: None,
+            rotated_at: None,
+            previous: None,
             created_at: Timestamp::EPOCH,
             expires_at: None,
             revoked_at: None,
@@ -303,6 +354,22 @@ mod tests {
     }
 
     #[test]
+    fn after_a_rotation_both_texts_work_until_the_grace_period_is_over() {
+        let ring = key_ring();
+        let (new, old) =
+            (KeyText::generate(&mut StdRng::seed_from_u64(1)), KeyText::generate(&mut StdRng::seed_from_u64(2)));
+        let until = Timestamp::from_millis(5_000);
+        let previous = PreviousText { prefix: old.prefix().to_owned(), hash: old.hash(&ring), expires_at: until };
+        let rotated = ApiKeyRow { previous: Some(previous), ..row(&new, &ring) };
+        let within = Timestamp::from_millis(4_999);
+        assert_eq!([&new, &old].map(|key| check_key(key, &rotated, &ring, within)), [Ok(()), Ok(())]);
+        assert_eq!(check_key(&new, &rotated, &ring, until), Ok(()));
+        assert_eq!(check_key(&old, &rotated, &ring, until), Err(KeyRefused::Rotated));
+        let revoked = ApiKeyRow { revoked_at: Some(Timestamp::EPOCH), ..rotated };
+        assert_eq!(check_key(&old, &revoked, &ring, within), Err(KeyRefused::Revoked));
+    }
+
+    #[test]
     fn what_is_no_key_does_not_parse() {
         let long = format!("pr_0123456789ab_{}", "a".repeat(4096));
         for bad in
@@ -315,9 +382,10 @@ mod tests {
     #[test]
     fn a_star_covers_every_scope_and_others_only_themselves() {
         let mut caller = Caller {
-            key: KeyId::from_trusted("key_1"),
+            credential: Credential::ApiKey(KeyId::from_trusted("key_1")),
             key_tenant: None,
             tenant: None,
+            publish_per_second: None,
             scopes: vec![Scope::All],
             remote_addr: None,
         };

@@ -19,6 +19,7 @@ mod health;
 mod log_policy;
 mod partition;
 mod positions;
+mod quota;
 mod rows;
 #[cfg(test)]
 mod tests;

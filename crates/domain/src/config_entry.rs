@@ -39,6 +39,19 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its name, for logs.
     pub name: String,
+    /// Whether an operator suspended it: what comes for its endpoints is held.
+    #[serde(default)]
+    pub suspended: bool,
+    /// Until when it is over its quota of deliveries: what comes for its endpoints is held until then.
+    #[serde(default)]
+    pub held_until: Option<Timestamp>,
+}
+
+impl Tenant {
+    /// A tenant in good standing.
+    pub fn new(id: TenantId, name: impl Into<String>) -> Self {
+        Self { id, name: name.into(), suspended: false, held_until: None }
+    }
 }
 
 /// That an entity is gone.
@@ -182,7 +195,7 @@ mod tests {
         let deleted =
             Deleted { id: EntityId::from_trusted("ep_1"), entity: EntityKind::Endpoint, at: Timestamp::from_millis(1) };
         let bodies = [
-            ConfigBody::Tenant(Tenant { id: tenant(), name: "Ann".into() }),
+            ConfigBody::Tenant(Tenant::new(tenant(), "Ann")),
             ConfigBody::Endpoint(Box::new(endpoint())),
             ConfigBody::Subscription(subscription()),
             ConfigBody::EventType(Box::new(event_type())),
@@ -217,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_json_names_the_kind() {
-        let body = ConfigBody::Tenant(Tenant { id: tenant(), name: "Ann".into() });
+        let body = ConfigBody::Tenant(Tenant::new(tenant(), "Ann"));
         assert_eq!(serde_json::to_value(&body).unwrap(), json!({"tenant": {"id": "ten_1", "name": "Ann"}}));
     }
 

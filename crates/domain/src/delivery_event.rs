@@ -157,6 +157,10 @@ pub enum HoldReason {
     BreakerOpen,
     /// Its ordering key waits, or its ordered endpoint has no room.
     Order,
+    /// The tenant is suspended.
+    Suspended,
+    /// The tenant is over its quota of deliveries for the day.
+    Quota,
 }
 
 impl HoldReason {
@@ -169,6 +173,8 @@ impl HoldReason {
             Self::Backlog => "backlog",
             Self::BreakerOpen => "breaker_open",
             Self::Order => "order",
+            Self::Suspended => "suspended",
+            Self::Quota => "quota",
         }
     }
 }

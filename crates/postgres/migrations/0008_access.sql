@@ -67,3 +67,61 @@ CREATE POLICY push ON outbox FOR INSERT WITH CHECK (true);
 CREATE POLICY deployment ON outbox USING ((SELECT current_setting('postrider.tenant', true)) = '*');
 ALTER TABLE directory_entities ENABLE ROW LEVEL SECURITY;
 CREATE POLICY deployment ON directory_entities USING ((SELECT current_setting('postrider.tenant', true)) = '*');
+
+-- Keys: from where they work, how often, and the text that a rotation replaced, for as long as both work.
+ALTER TABLE api_keys
+    ADD COLUMN allowed_cidrs       text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN rate_requests       integer CHECK (rate_requests >= 1),
+    ADD COLUMN rate_period_s       integer CHECK (rate_period_s >= 1),
+    ADD COLUMN rotated_at          timestamptz,
+    ADD COLUMN previous_prefix     text UNIQUE,
+    ADD COLUMN previous_hash       bytea,
+    ADD COLUMN previous_expires_at timestamptz,
+    ADD CONSTRAINT api_keys_rate_check CHECK ((rate_requests IS NULL) = (rate_period_s IS NULL)),
+    ADD CONSTRAINT api_keys_previous_check CHECK (
+        (previous_prefix IS NULL) = (previous_hash IS NULL)
+        AND (previous_prefix IS NULL) = (previous_expires_at IS NULL)
+    );
+
+-- What keys were used for, by day (UTC) and route.
+CREATE TABLE api_key_usage (
+    key_id    text NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    tenant_id text,
+    day       date NOT NULL,
+    route     text NOT NULL,
+    requests  bigint NOT NULL,
+    -- Of them, those that were not let through.
+    refused   bigint NOT NULL,
+    PRIMARY KEY (key_id, day, route)
+);
+CREATE INDEX api_key_usage_by_day ON api_key_usage (day);
+ALTER TABLE api_key_usage ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON api_key_usage USING (
+    tenant_id = (SELECT current_setting('postrider.tenant', true))
+    OR (SELECT current_setting('postrider.tenant', true)) = '*'
+);
+
+-- A tenant's standing: suspended by an operator, or held because it is over its quota of deliveries.
+ALTER TABLE tenants
+    ADD COLUMN suspended_at           timestamptz,
+    ADD COLUMN suspended_reason       text,
+    ADD COLUMN max_endpoints          bigint CHECK (max_endpoints >= 0),
+    ADD COLUMN max_publish_per_second bigint CHECK (max_publish_per_second >= 1),
+    ADD COLUMN max_deliveries_per_day bigint CHECK (max_deliveries_per_day >= 1),
+    -- Until when what comes for its endpoints is held.
+    ADD COLUMN held_until             timestamptz,
+    ADD CONSTRAINT tenants_suspended_check CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL));
+
+-- How many deliveries were begun for a tenant on a day (UTC).
+CREATE TABLE tenant_usage (
+    tenant_id  text NOT NULL,
+    day        date NOT NULL,
+    deliveries bigint NOT NULL,
+    PRIMARY KEY (tenant_id, day)
+);
+CREATE INDEX tenant_usage_by_day ON tenant_usage (day);
+ALTER TABLE tenant_usage ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON tenant_usage USING (
+    tenant_id = (SELECT current_setting('postrider.tenant', true))
+    OR (SELECT current_setting('postrider.tenant', true)) = '*'
+);

@@ -18,3 +18,17 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- What is in a partition is seen through its parent, whose policy then holds: by itself it has none, and shows nothing.
+DO $$
+DECLARE
+    part name;
+BEGIN
+    FOR part IN
+        SELECT c.relname FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relispartition
+    LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', part);
+    END LOOP;
+END
+$$;

@@ -1,7 +1,33 @@
 //! Table `api_keys`.
 
+use ipnet::IpNet;
 use postrider_domain::{KeyId, TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
+
+use crate::{
+    tenants::{self, TenantRow},
+    undecodable,
+};
+
+/// The text of a key before its last rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousText {
+    /// Its public part.
+    pub prefix: String,
+    /// Its keyed hash.
+    pub hash: Vec<u8>,
+    /// Until when it works.
+    pub expires_at: Timestamp,
+}
+
+/// A key that was looked up by its text's public part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundKey {
+    /// The key.
+    pub row: ApiKeyRow,
+    /// The tenant that it belongs to.
+    pub tenant: Option<TenantRow>,
+}
 
 /// An API key's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +44,14 @@ pub struct ApiKeyRow {
     pub hash: Vec<u8>,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// From which networks it works; none: from everywhere.
+    pub allowed_cidrs: Vec<IpNet>,
+    /// How many requests it may make, and in how many seconds; none: as many as it likes.
+    pub rate_limit: Option<(u32, u32)>,
+    /// When its text was last replaced, if ever.
+    pub rotated_at: Option<Timestamp>,
+    /// The text that the present one replaced, while both work.
+    pub previous: Option<PreviousText>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working, if ever.
@@ -36,34 +70,58 @@ struct Record {
     prefix: String,
     hash: Vec<u8>,
     scopes: Vec<String>,
+    allowed_cidrs: Vec<String>,
+    rate_requests: Option<i32>,
+    rate_period_s: Option<i32>,
+    rotated_at: Option<chrono::DateTime<chrono::Utc>>,
+    previous_prefix: Option<String>,
+    previous_hash: Option<Vec<u8>>,
+    previous_expires_at: Option<chrono::DateTime<chrono::Utc>>,
     created_at: chrono::DateTime<chrono::Utc>,
     expires_at: Option<chrono::DateTime<chrono::Utc>>,
     revoked_at: Option<chrono::DateTime<chrono::Utc>>,
     last_used_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-impl From<Record> for ApiKeyRow {
-    fn from(record: Record) -> Self {
-        Self {
+impl TryFrom<Record> for ApiKeyRow {
+    type Error = Error;
+
+    fn try_from(record: Record) -> Result<Self, Error> {
+        let networks = record.allowed_cidrs.iter().map(|text| text.parse());
+        let allowed_cidrs = networks.collect::<Result<_, _>>().map_err(|error| undecodable("allowed_cidrs", error))?;
+        let number = |number: i32| u32::try_from(number).unwrap_or_default();
+        let previous = match (record.previous_prefix, record.previous_hash, record.previous_expires_at) {
+            (Some(prefix), Some(hash), Some(at)) => {
+                Some(PreviousText { prefix, hash, expires_at: Timestamp::from_datetime(at) })
+            }
+            _ => None,
+        };
+        Ok(Self {
             id: KeyId::from_trusted(record.id),
             tenant: record.tenant_id.map(TenantId::from_trusted),
             name: record.name,
             prefix: record.prefix,
             hash: record.hash,
             scopes: record.scopes,
+            allowed_cidrs,
+            rate_limit: record.rate_requests.map(number).zip(record.rate_period_s.map(number)),
+            rotated_at: record.rotated_at.map(Timestamp::from_datetime),
+            previous,
             created_at: Timestamp::from_datetime(record.created_at),
             expires_at: record.expires_at.map(Timestamp::from_datetime),
             revoked_at: record.revoked_at.map(Timestamp::from_datetime),
             last_used_at: record.last_used_at.map(Timestamp::from_datetime),
-        }
+        })
     }
 }
 
 /// Adds a key as it is given.
 pub async fn insert(conn: &mut PgConnection, new: &ApiKeyRow) -> Result<(), Error> {
     sqlx::query!(
-        "INSERT INTO api_keys (id, tenant_id, name, prefix, hash, scopes, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO api_keys
+             (id, tenant_id, name, prefix, hash, scopes, created_at, expires_at, allowed_cidrs, rate_requests,
+              rate_period_s)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         new.id.as_str(),
         new.tenant.as_ref().map(TenantId::as_str),
         new.name,
@@ -72,17 +130,72 @@ pub async fn insert(conn: &mut PgConnection, new: &ApiKeyRow) -> Result<(), Erro
         &new.scopes,
         new.created_at.to_datetime(),
         new.expires_at.map(Timestamp::to_datetime),
+        &new.allowed_cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        new.rate_limit.map(|(requests, _)| stored(requests)),
+        new.rate_limit.map(|(_, seconds)| stored(seconds)),
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Looks a key up by the public part of its text, whomever it belongs to.
-pub async fn find_by_prefix(conn: &mut PgConnection, prefix: &str) -> Result<Option<ApiKeyRow>, Error> {
-    let record =
-        sqlx::query_as!(Record, "SELECT * FROM api_keys WHERE prefix = $1", prefix).fetch_optional(conn).await?;
-    Ok(record.map(Into::into))
+/// The columns have room for what may be configured, which is a million at most.
+fn stored(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Looks a key up by the public part of its text, the present one or the one before, whomever it belongs to.
+pub async fn find_by_prefix(conn: &mut PgConnection, prefix: &str) -> Result<Option<FoundKey>, Error> {
+    let record = sqlx::query_as!(Record, "SELECT * FROM api_keys WHERE prefix = $1 OR previous_prefix = $1", prefix)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = record.map(ApiKeyRow::try_from).transpose()? else { return Ok(None) };
+    let tenant = match &row.tenant {
+        Some(tenant) => tenants::get(conn, tenant).await?,
+        None => None,
+    };
+    Ok(Some(FoundKey { row, tenant }))
+}
+
+/// Looks a key of a tenant (of operators, if none) up.
+pub async fn get(conn: &mut PgConnection, tenant: Option<&TenantId>, id: &KeyId) -> Result<Option<ApiKeyRow>, Error> {
+    let record = sqlx::query_as!(
+        Record,
+        "SELECT * FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 AND id = $2",
+        tenant.map(TenantId::as_str),
+        id.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    record.map(TryInto::try_into).transpose()
+}
+
+/// Gives a key of a tenant (of operators, if none) a new text; the one that it has works until `previous_until`, an
+/// older one no more. Nothing if there is no such key, or if it was revoked.
+pub async fn rotate(
+    conn: &mut PgConnection,
+    tenant: Option<&TenantId>,
+    id: &KeyId,
+    (prefix, hash): (&str, &[u8]),
+    previous_until: Timestamp,
+    now: Timestamp,
+) -> Result<Option<ApiKeyRow>, Error> {
+    let record = sqlx::query_as!(
+        Record,
+        "UPDATE api_keys
+         SET previous_prefix = prefix, previous_hash = hash, previous_expires_at = $5, prefix = $3, hash = $4,
+             rotated_at = $6
+         WHERE tenant_id IS NOT DISTINCT FROM $1 AND id = $2 AND revoked_at IS NULL RETURNING *",
+        tenant.map(TenantId::as_str),
+        id.as_str(),
+        prefix,
+        hash,
+        previous_until.to_datetime(),
+        now.to_datetime(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    record.map(TryInto::try_into).transpose()
 }
 
 /// Up to `limit` keys of a tenant (of operators, if none) after the one given, oldest first.
@@ -102,7 +215,7 @@ pub async fn list(
     )
     .fetch_all(conn)
     .await?;
-    Ok(records.into_iter().map(Into::into).collect())
+    records.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Revokes a key of a tenant (of operators, if none); one that was revoked before stays as it was.
@@ -122,7 +235,7 @@ pub async fn revoke(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(record.map(Into::into))
+    record.map(TryInto::try_into).transpose()
 }
 
 /// Notes that a key was used.

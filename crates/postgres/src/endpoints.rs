@@ -226,6 +226,13 @@ pub async fn insert(conn: &mut PgConnection, tenant: &TenantId, new: &EndpointRo
     Ok(())
 }
 
+/// How many endpoints a tenant has.
+pub async fn count(conn: &mut PgConnection, tenant: &TenantId) -> Result<i64, Error> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM endpoints WHERE tenant_id = $1"#, tenant.as_str())
+        .fetch_one(conn)
+        .await
+}
+
 /// Looks an endpoint up.
 pub async fn get(conn: &mut PgConnection, tenant: &TenantId, id: &EndpointId) -> Result<Option<EndpointRow>, Error> {
     sqlx::query_as!(

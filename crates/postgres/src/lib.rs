@@ -4,6 +4,7 @@
 //! `Ok(None)`; every query on what a tenant owns takes the tenant. All SQL is checked when it is compiled,
 //! against the cache in `.sqlx`, which `scripts/sql-cache` makes.
 
+pub mod api_key_usage;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_chain;
@@ -28,6 +29,7 @@ pub mod secrets;
 pub mod security_events;
 pub mod subscriptions;
 pub mod templates;
+pub mod tenant_usage;
 pub mod tenants;
 mod words;
 

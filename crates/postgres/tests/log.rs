@@ -237,7 +237,7 @@ async fn an_old_owners_slow_transaction_is_refused_after_the_new_owner_committed
 async fn a_published_batch_leaves_the_outbox_and_moves_the_state() {
     let (_server, pool) = database().await;
     let mut listener = OutboxListener::start(&pool).await.unwrap();
-    let body = ConfigBody::Tenant(Tenant { id: tenant(), name: "Acme".to_owned() });
+    let body = ConfigBody::Tenant(Tenant::new(tenant(), "Acme"));
     let mut conn = pool.acquire().await.unwrap();
     outbox::push(&mut conn, 1, &body).await.unwrap();
     listener.changed().await.unwrap();
@@ -297,8 +297,7 @@ async fn every_kind_of_change_comes_out_of_the_outbox_as_it_went_in() {
         entity: EntityKind::Endpoint,
         at: Timestamp::from_millis(1_764_000_000_000),
     };
-    let bodies =
-        [ConfigBody::Tenant(Tenant { id: tenant(), name: "A\u{0}\"".to_owned() }), ConfigBody::Deleted(deleted)];
+    let bodies = [ConfigBody::Tenant(Tenant::new(tenant(), "A\u{0}\"")), ConfigBody::Deleted(deleted)];
     for body in &bodies {
         outbox::push(&mut conn, 1, body).await.unwrap();
     }

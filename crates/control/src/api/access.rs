@@ -6,25 +6,42 @@ use std::{
     time::Duration,
 };
 
-use poem::{Addr, Request};
+use poem::{Addr, PathPattern, Request};
 use poem_openapi::{SecurityScheme, auth::Bearer};
 use postrider_domain::{TenantId, Timestamp};
-use postrider_postgres::{PgConnection, api_keys, tenants};
+use postrider_postgres::{
+    PgConnection,
+    api_keys::{self, ApiKeyRow, FoundKey},
+    tenants::{self, TenantRow},
+};
+use serde_json::json;
 
 use super::{
     idempotency::KeyedRequest,
     ip_rules,
     problem::{Problem, ProblemKind},
+    rate_headers::RateNote,
     state::ApiState,
 };
 use crate::{
-    auth::{Caller, KeyRefused, KeyText, Scope, check_key},
+    audit::{Actor, Change, record},
+    auth::{
+        Caller, Credential, KeyRefused, KeyText, Scope,
+        access::Access,
+        check_key,
+        origin::is_in,
+        rate::RateLimit,
+        token::{TokenRefused, Tokens},
+    },
     clock,
     security::{Origin, SecurityKind},
 };
 
 /// The header by which an operator key names the tenant.
 pub(crate) const TENANT_HEADER: &str = "Postrider-Tenant";
+
+/// The header in which proxies say whom they speak for.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// How exactly a key's last use is known.
 const LAST_USE_PRECISION: Duration = Duration::from_mins(1);
@@ -69,6 +86,17 @@ impl Authenticated {
         Ok(self.0.tenant.as_ref())
     }
 
+    /// Whether the tenant may publish `count` events now. To be asked once the events are known to be good.
+    pub fn may_publish(&self, access: &Access, count: usize, now: Timestamp) -> Result<(), Problem> {
+        let (Some(tenant), Some(per_second)) = (&self.0.tenant, self.0.publish_per_second) else { return Ok(()) };
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let standing = access.take_events(tenant, count, u32::try_from(per_second).unwrap_or(u32::MAX), now);
+        standing.retry_after.map_or(Ok(()), |wait| {
+            let detail = format!("the tenant may publish {per_second} events in a second; wait, then send them again");
+            Err(Problem::new(ProblemKind::RateLimited, detail).retry_after(wait))
+        })
+    }
+
     fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.0.may(scope) {
             Ok(())
@@ -86,7 +114,7 @@ pub(super) struct Asker(Arc<OnceLock<Origin>>);
 impl Asker {
     fn is(&self, caller: &Caller) {
         let origin =
-            Origin { tenant: caller.tenant.clone(), key: Some(caller.key.clone()), remote_addr: caller.remote_addr };
+            Origin { tenant: caller.tenant.clone(), key: caller.key().cloned(), remote_addr: caller.remote_addr };
         // A request has one caller.
         let _ = self.0.set(origin);
     }
@@ -99,9 +127,17 @@ impl Asker {
 
 async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
     let state = request.data::<ApiState>().expect("the server adds its state to every request");
-    let named = named_tenant(request)?;
     let now = clock::now();
-    let caller = find_caller(state, &bearer.token, named, remote_ip(request), now).await?;
+    let remote_addr = remote_ip(request, &state.access);
+    let asking = Asking {
+        state,
+        named: named_tenant(request)?,
+        remote_addr,
+        route: route(request),
+        rate: request.data::<RateNote>().cloned().unwrap_or_default(),
+        now,
+    };
+    let caller = asking.caller(&bearer.token).await?;
     if let Some(asker) = request.data::<Asker>() {
         asker.is(&caller);
     }
@@ -111,48 +147,184 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     Ok(caller)
 }
 
-async fn find_caller(
-    state: &ApiState,
-    token: &str,
+/// A request whose caller is to be found.
+struct Asking<'a> {
+    state: &'a ApiState,
     named: Option<TenantId>,
     remote_addr: Option<IpAddr>,
+    route: Arc<str>,
+    rate: RateNote,
     now: Timestamp,
-) -> Result<Caller, Problem> {
-    let refused = |why: KeyRefused| Problem::new(ProblemKind::Unauthenticated, why.to_string());
-    let key = KeyText::parse(token).ok_or_else(|| refused(KeyRefused::Unknown))?;
-    let mut conn = state.pool.acquire().await?;
-    let row = api_keys::find_by_prefix(&mut conn, key.prefix()).await?.ok_or_else(|| refused(KeyRefused::Unknown))?;
-    check_key(&key, &row, &state.key_ring, now).map_err(refused)?;
-    if row.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_PRECISION) {
-        api_keys::touch(&mut conn, &row.id, now).await?;
+}
+
+impl Asking<'_> {
+    async fn caller(self, token: &str) -> Result<Caller, Problem> {
+        if let Some(wait) = self.state.access.locked_out(self.remote_addr, self.now) {
+            self.note(SecurityKind::LockedOut, None, "a key was tried");
+            let detail = "too many keys that don't work came from this address; wait, and use one that does";
+            return Err(Problem::new(ProblemKind::LockedOut, detail).retry_after(wait));
+        }
+        let Some(key) = KeyText::parse(token) else {
+            return match self.state.access.tokens().filter(|_| Tokens::is_token(token)) {
+                Some(tokens) => self.bearer(tokens, token).await,
+                None => Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?),
+            };
+        };
+        let found = {
+            let mut conn = self.state.pool.acquire().await?;
+            api_keys::find_by_prefix(&mut conn, key.prefix()).await?
+        };
+        let Some(found) = found else {
+            return Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?);
+        };
+        if let Err(why) = check_key(&key, &found.row, &self.state.key_ring, self.now) {
+            return Err(self.bad_key(Some(&found.row), &why.to_string()).await?);
+        }
+        let let_through = self.let_through(&found);
+        self.state.access.usage().note(&found.row.id, &self.route, let_through.is_err(), self.now);
+        let_through?;
+        self.identify(found).await
     }
-    if let Some(tenant) = &row.tenant {
-        ip_rules::admit(&mut conn, state, tenant, &row.id, remote_addr, now).await?;
+
+    /// The bearer of another issuer's token.
+    async fn bearer(self, tokens: &Tokens, text: &str) -> Result<Caller, Problem> {
+        let token = match tokens.verify(text, self.now).await {
+            Ok(token) => token,
+            Err(error @ TokenRefused::NoKeys) => {
+                return Err(Problem::new(ProblemKind::Unavailable, format!("{error}; try again, or use an API key")));
+            }
+            Err(why) => return Err(self.bad_key(None, &why.to_string()).await?),
+        };
+        let mut conn = self.state.pool.acquire().await?;
+        let own = match &token.tenant {
+            Some(tenant) => Some(
+                tenants::get(&mut conn, tenant)
+                    .await?
+                    .ok_or_else(|| Problem::new(ProblemKind::Forbidden, "the token's tenant does not exist here"))?,
+            ),
+            None => None,
+        };
+        if own.as_ref().is_some_and(|tenant| tenant.suspended.is_some()) {
+            return Err(suspended());
+        }
+        if let Some(tenant) = &own {
+            ip_rules::admit(&mut conn, self.state, &tenant.id, None, self.remote_addr, self.now).await?;
+        }
+        let tenant = effective_tenant(&mut conn, own, self.named).await?;
+        Ok(Caller {
+            credential: Credential::Token(token.subject),
+            key_tenant: token.tenant,
+            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.quotas.publish_per_second),
+            tenant: tenant.map(|tenant| tenant.id),
+            scopes: token.scopes,
+            remote_addr: self.remote_addr,
+        })
     }
-    let tenant = effective_tenant(&mut conn, row.tenant.as_ref(), named).await?;
-    Ok(Caller {
-        key: row.id,
-        key_tenant: row.tenant,
-        tenant,
-        scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
-        remote_addr,
-    })
+
+    /// Whether a key that works may be used here and now.
+    fn let_through(&self, found: &FoundKey) -> Result<(), Problem> {
+        let row = &found.row;
+        if !row.allowed_cidrs.is_empty() && !is_in(&row.allowed_cidrs, self.remote_addr) {
+            self.note(SecurityKind::AddressBlocked, Some(row), "the key's allowed_cidrs have no such address");
+            let detail = "the API key may not be used from this address: its allowed_cidrs say from where";
+            return Err(Problem::new(ProblemKind::Forbidden, detail));
+        }
+        if let Some((requests, period_seconds)) = row.rate_limit {
+            let limit = RateLimit { requests, period_seconds };
+            let standing = self.state.access.take(&row.id, limit, self.now);
+            self.rate.set(standing);
+            if let Some(wait) = standing.retry_after {
+                let told = standing.limit.requests;
+                self.note(SecurityKind::RateLimited, Some(row), "over the key's limit");
+                let detail = format!("the API key may make {told} requests in {period_seconds} s; wait, then go on");
+                return Err(Problem::new(ProblemKind::RateLimited, detail).retry_after(wait));
+            }
+        }
+        if found.tenant.as_ref().is_some_and(|tenant| tenant.suspended.is_some()) {
+            return Err(suspended());
+        }
+        Ok(())
+    }
+
+    async fn identify(self, found: FoundKey) -> Result<Caller, Problem> {
+        let FoundKey { row, tenant } = found;
+        let mut conn = self.state.pool.acquire().await?;
+        if row.last_used_at.is_none_or(|last| self.now.since(last) >= LAST_USE_PRECISION) {
+            api_keys::touch(&mut conn, &row.id, self.now).await?;
+        }
+        if let Some(tenant) = &tenant {
+            ip_rules::admit(&mut conn, self.state, &tenant.id, Some(&row.id), self.remote_addr, self.now).await?;
+        }
+        let tenant = effective_tenant(&mut conn, tenant, self.named).await?;
+        Ok(Caller {
+            credential: Credential::ApiKey(row.id),
+            key_tenant: row.tenant,
+            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.quotas.publish_per_second),
+            tenant: tenant.map(|tenant| tenant.id),
+            scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+            remote_addr: self.remote_addr,
+        })
+    }
+
+    /// What a key that does not work is answered with; the address may be locked out because of it.
+    async fn bad_key(&self, row: Option<&ApiKeyRow>, why: &str) -> Result<Problem, Problem> {
+        self.note(SecurityKind::BadKey, row, why);
+        if let Some(address) = self.remote_addr
+            && self.state.access.bad_key(Some(address), self.now)
+        {
+            tracing::warn!(%address, "an address is locked out after too many keys that don't work");
+            self.note(SecurityKind::LockedOut, row, "too many keys that don't work");
+            let address = address.to_string();
+            let change = Change {
+                tenant: row.and_then(|row| row.tenant.as_ref()),
+                action: "access.lockout",
+                entity_id: &address,
+                before: None,
+                after: Some(json!({ "reason": "too many keys that don't work" })),
+            };
+            let actor = Actor { remote_addr: self.remote_addr, ..Actor::postrider() };
+            let mut transaction = self.state.pool.begin().await?;
+            record(&mut transaction, &actor, self.now, change).await?;
+            transaction.commit().await?;
+        }
+        Ok(Problem::new(ProblemKind::Unauthenticated, why))
+    }
+
+    fn note(&self, kind: SecurityKind, row: Option<&ApiKeyRow>, detail: &str) {
+        let origin = Origin {
+            tenant: row.and_then(|row| row.tenant.clone()),
+            key: row.map(|row| row.id.clone()),
+            remote_addr: self.remote_addr,
+        };
+        self.state.security.note(self.now, kind, origin, detail);
+    }
+}
+
+fn suspended() -> Problem {
+    let detail = "the tenant is suspended: what comes for its endpoints is held; ask the operator";
+    Problem::new(ProblemKind::TenantSuspended, detail)
+}
+
+/// What a key is used for, as its usage names it.
+fn route(request: &Request) -> Arc<str> {
+    let path = request.data::<PathPattern>().map_or("", |pattern| &pattern.0);
+    format!("{} {path}", request.method()).into()
 }
 
 /// The tenant that a request is about: a tenant's key names its own at most, an operator's any that exists.
 async fn effective_tenant(
     conn: &mut PgConnection,
-    of_key: Option<&TenantId>,
+    of_key: Option<TenantRow>,
     named: Option<TenantId>,
-) -> Result<Option<TenantId>, Problem> {
+) -> Result<Option<TenantRow>, Problem> {
     match (of_key, named) {
         (None, None) => Ok(None),
         (None, Some(named)) => match tenants::get(conn, &named).await? {
-            Some(_) => Ok(Some(named)),
+            Some(row) => Ok(Some(row)),
             None => Err(Problem::not_found("tenant", named.as_str()).at(TENANT_HEADER)),
         },
-        (Some(own), None) => Ok(Some(own.clone())),
-        (Some(own), Some(named)) if *own == named => Ok(Some(named)),
+        (Some(own), None) => Ok(Some(own)),
+        (Some(own), Some(named)) if own.id == named => Ok(Some(own)),
         (Some(_), Some(_)) => {
             Err(Problem::new(ProblemKind::Forbidden, "the API key belongs to another tenant").at(TENANT_HEADER))
         }
@@ -167,9 +339,12 @@ fn named_tenant(request: &Request) -> Result<Option<TenantId>, Problem> {
     text.parse().map(Some).map_err(|error| Problem::new(ProblemKind::BadRequest, format!("{error}")).at(TENANT_HEADER))
 }
 
-fn remote_ip(request: &Request) -> Option<IpAddr> {
-    match &request.remote_addr().0 {
+/// Where a request comes from, through the proxies that are trusted.
+fn remote_ip(request: &Request, access: &Access) -> Option<IpAddr> {
+    let peer = match &request.remote_addr().0 {
         Addr::SocketAddr(address) => Some(address.ip()),
         _ => None,
-    }
+    };
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    access.caller_address(peer, forwarded)
 }

@@ -1,21 +1,25 @@
 //! `/v1/api-keys`: the keys of a tenant.
 
+use std::time::Duration;
+
 use poem::web::Data;
 use poem_openapi::{
-    Object, OpenApi,
+    OpenApi,
     param::{Path, Query},
-    types::Example,
 };
 use postrider_domain::{KeyId, Timestamp};
-use postrider_postgres::api_keys::{self, ApiKeyRow};
-use serde::Deserialize;
+use postrider_postgres::{api_key_usage, api_keys};
 
 use super::{
     access::Authenticated,
+    api_key_types::{
+        ApiKey, ApiKeyInput, CreatedApiKey, DEFAULT_GRACE_SECONDS, KeyUsageEntry, KeyUsageList, MAX_GRACE_SECONDS,
+        RotationInput, networks, rate_limit,
+    },
     body::Body,
     openapi::Tag,
     pagination::{Page, PageRequest},
-    problem::{Problem, ProblemKind, ReadProblem, WriteProblem},
+    problem::{ChangeProblem, Problem, ProblemKind, ReadProblem, WriteProblem},
     respond::{Created, Done, Found},
     schema::Time,
     state::ApiState,
@@ -27,107 +31,13 @@ use crate::{
     manage::{self, Edit, api_keys::NewApiKey},
 };
 
+/// How many days of usage are told at most, and how many entries.
+const MAX_USAGE_DAYS: u32 = 90;
+const DEFAULT_USAGE_DAYS: u32 = 30;
+const MAX_USAGE_ENTRIES: i64 = 5_000;
+
 /// The operations.
 pub(crate) struct ApiKeys;
-
-/// A key that is to be made.
-#[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
-#[serde(deny_unknown_fields)]
-struct ApiKeyInput {
-    /// Its name, for people.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    name: String,
-    /// What it may do: `*`, or some of `api-keys:read`, `api-keys:write`, `endpoints:read`, `endpoints:write`,
-    /// `subscriptions:read`, `subscriptions:write`, `events:publish`, `deliveries:read`. None that the key you
-    /// use lacks.
-    #[oai(validator(min_items = 1, max_items = 20))]
-    scopes: Vec<String>,
-    /// When it stops working; never if not given.
-    expires_at: Option<Time>,
-}
-
-impl Example for ApiKeyInput {
-    fn example() -> Self {
-        Self {
-            name: "order service".to_owned(),
-            scopes: vec!["events:publish".to_owned(), "deliveries:read".to_owned()],
-            expires_at: Some(Time(Timestamp::from_millis(1_801_396_800_000))),
-        }
-    }
-}
-
-/// An API key, without its text.
-#[derive(Debug, Object)]
-#[oai(example)]
-struct ApiKey {
-    /// Its id: `key_` and 26 letters and digits.
-    id: String,
-    /// Its name.
-    name: String,
-    /// The public part of its text, to tell keys apart.
-    prefix: String,
-    /// What it may do.
-    scopes: Vec<String>,
-    /// When it was made.
-    created_at: Time,
-    /// When it stops working, if ever.
-    expires_at: Option<Time>,
-    /// When it was revoked, if it was.
-    revoked_at: Option<Time>,
-    /// When it was last used, to the minute.
-    last_used_at: Option<Time>,
-}
-
-impl Example for ApiKey {
-    fn example() -> Self {
-        Self {
-            id: "key_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
-            name: "order service".to_owned(),
-            prefix: "pr_7f3k9m2q5t8w".to_owned(),
-            scopes: vec!["events:publish".to_owned(), "deliveries:read".to_owned()],
-            created_at: Time(Timestamp::from_millis(1_769_860_800_000)),
-            expires_at: Some(Time(Timestamp::from_millis(1_801_396_800_000))),
-            revoked_at: None,
-            last_used_at: None,
-        }
-    }
-}
-
-impl From<ApiKeyRow> for ApiKey {
-    fn from(row: ApiKeyRow) -> Self {
-        Self {
-            id: row.id.to_string(),
-            name: row.name,
-            prefix: format!("pr_{}", row.prefix),
-            scopes: row.scopes,
-            created_at: Time(row.created_at),
-            expires_at: row.expires_at.map(Time),
-            revoked_at: row.revoked_at.map(Time),
-            last_used_at: row.last_used_at.map(Time),
-        }
-    }
-}
-
-/// A key just made, with its text.
-#[derive(Debug, Object)]
-#[oai(example)]
-struct CreatedApiKey {
-    /// The key.
-    #[oai(flatten)]
-    api_key: ApiKey,
-    /// Its text, to be sent as `Authorization: Bearer …`. Shown in this answer only: keep it safe.
-    key: String,
-}
-
-impl Example for CreatedApiKey {
-    fn example() -> Self {
-        Self {
-            api_key: ApiKey::example(),
-            key: "pr_7f3k9m2q5t8w_pQ4mY0cX8mJ6m0q0vQ0c1n3b2xk9zFhTgS5uWw7ErLd".to_owned(),
-        }
-    }
-}
 
 #[OpenApi(
     prefix_path = "/v1",
@@ -155,6 +65,8 @@ impl ApiKeys {
             tenant: Some(tenant),
             name: validate::name("/name", &body.0.name)?,
             scopes: grantable_scopes(&auth.0, &body.0.scopes)?,
+            allowed_cidrs: networks(body.0.allowed_cidrs.as_deref().unwrap_or_default())?,
+            rate_limit: body.0.rate_limit.as_ref().map(rate_limit).transpose()?,
             expires_at: body.0.expires_at.map(|time| future(time, now)).transpose()?,
         };
         let actor = auth.0.actor();
@@ -184,6 +96,92 @@ impl ApiKeys {
         Ok(Found(page.page(rows, |row| row.id.to_string(), |row| Ok(row.into()))?))
     }
 
+    /// Get an API key
+    ///
+    /// Scope `api-keys:read`. Never shows its text.
+    #[oai(path = "/api-keys/:id", method = "get", operation_id = "getApiKey")]
+    async fn get(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The key's id.
+        id: Path<String>,
+    ) -> Result<Found<ApiKey>, ReadProblem> {
+        let tenant = auth.tenant(Scope::ApiKeysRead)?;
+        let mut conn = state.pool.tenant(tenant).await?;
+        let row = api_keys::get(&mut conn, Some(tenant), &parse_id(&id)?).await?;
+        Ok(Found(row.ok_or_else(|| Problem::not_found("API key", &id))?.into()))
+    }
+
+    /// See what an API key was used for
+    ///
+    /// Scope `api-keys:read`. How many requests, by day and route.
+    #[oai(path = "/api-keys/:id/usage", method = "get", operation_id = "getApiKeyUsage")]
+    async fn usage(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The key's id.
+        id: Path<String>,
+        /// How many days, today among them: 1 to 90, 30 if not given.
+        days: Query<Option<u32>>,
+    ) -> Result<Found<KeyUsageList>, ReadProblem> {
+        let tenant = auth.tenant(Scope::ApiKeysRead)?;
+        let days = days.0.unwrap_or(DEFAULT_USAGE_DAYS);
+        if !(1..=MAX_USAGE_DAYS).contains(&days) {
+            let detail = format!("days must be 1 to {MAX_USAGE_DAYS}");
+            return Err(Problem::new(ProblemKind::BadRequest, detail).at("days").into());
+        }
+        let key = parse_id(&id)?;
+        let since = clock::now().to_datetime().date_naive() - chrono::Days::new(u64::from(days - 1));
+        let mut conn = state.pool.tenant(tenant).await?;
+        api_keys::get(&mut conn, Some(tenant), &key).await?.ok_or_else(|| Problem::not_found("API key", &id))?;
+        let entries = api_key_usage::list(&mut conn, Some(tenant), &key, since, MAX_USAGE_ENTRIES).await?;
+        let data = entries.into_iter().map(|(day, route, requests, refused)| KeyUsageEntry {
+            day: day.to_string(),
+            route,
+            requests,
+            refused,
+        });
+        Ok(Found(KeyUsageList { data: data.collect() }))
+    }
+
+    /// Rotate an API key
+    ///
+    /// Scope `api-keys:write`. Gives the key a new text, with the same id, scopes and limits; both texts work until the
+    /// grace period is over. The answer is the only one that shows the new text. A key can be rotated only with one that
+    /// has all of its scopes.
+    #[oai(path = "/api-keys/:id/rotate", method = "post", operation_id = "rotateApiKey")]
+    async fn rotate(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The key's id.
+        id: Path<String>,
+        body: Body<RotationInput>,
+    ) -> Result<Found<CreatedApiKey>, ChangeProblem> {
+        let tenant = auth.tenant(Scope::ApiKeysWrite)?;
+        let key = parse_id(&id)?;
+        let grace = body.0.grace_seconds.unwrap_or(DEFAULT_GRACE_SECONDS);
+        if grace > MAX_GRACE_SECONDS {
+            return Err(Problem::field("/grace_seconds", format!("must be at most {MAX_GRACE_SECONDS}")).into());
+        }
+        let row = {
+            let mut conn = state.pool.tenant(tenant).await?;
+            api_keys::get(&mut conn, Some(tenant), &key).await?.ok_or_else(|| Problem::not_found("API key", &id))?
+        };
+        if let Some(lacking) = row.scopes.iter().find(|scope| !scope.parse().is_ok_and(|scope| auth.0.may(scope))) {
+            let detail = format!("the API key in use lacks '{lacking}', which the key to be rotated has");
+            return Err(Problem::new(ProblemKind::Forbidden, detail).into());
+        }
+        let (actor, grace) = (auth.0.actor(), Duration::from_secs(grace.into()));
+        let edit = Edit::new(state, &actor, clock::now());
+        let (row, text) = manage::api_keys::rotate(edit, Some(tenant), &key, grace, &mut clock::rng())
+            .await
+            .map_err(|error| validate::not_managed(error, &id))?;
+        Ok(Found(CreatedApiKey { api_key: row.into(), key: text.to_string() }))
+    }
+
     /// Revoke an API key
     ///
     /// Scope `api-keys:write`. It stops working at once, and for good; it stays in the list.
@@ -196,13 +194,17 @@ impl ApiKeys {
         id: Path<String>,
     ) -> Result<Done, ReadProblem> {
         let tenant = auth.tenant(Scope::ApiKeysWrite)?;
-        let key: KeyId = id.parse().map_err(|_| Problem::not_found("API key", &id))?;
+        let key = parse_id(&id)?;
         let actor = auth.0.actor();
         manage::api_keys::revoke(Edit::new(state, &actor, clock::now()), Some(tenant), &key)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
         Ok(Done)
     }
+}
+
+fn parse_id(text: &str) -> Result<KeyId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("API key", text))
 }
 
 /// The scopes of a tenant's key: known ones, that a tenant can use and the caller holds.
@@ -235,9 +237,17 @@ fn future(time: Time, now: Timestamp) -> Result<Timestamp, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Credential;
 
     fn caller(scopes: Vec<Scope>) -> Caller {
-        Caller { key: KeyId::from_trusted("key_1"), key_tenant: None, tenant: None, scopes, remote_addr: None }
+        Caller {
+            credential: Credential::ApiKey(KeyId::from_trusted("key_1")),
+            key_tenant: None,
+            tenant: None,
+            publish_per_second: None,
+            scopes,
+            remote_addr: None,
+        }
     }
 
     #[test]

@@ -113,8 +113,10 @@ impl Events {
         body: Body<EventInput>,
     ) -> Result<Accepted<AcceptedEvent>, WriteProblem> {
         let tenant = auth.tenant(Scope::EventsPublish)?;
-        let event = checked(body.0, tenant, clock::now(), &mut clock::rng())?;
+        let now = clock::now();
+        let event = checked(body.0, tenant, now, &mut clock::rng())?;
         fits(state, &event).await?;
+        auth.may_publish(&state.access, 1, now)?;
         let id = event.id.clone();
         let published = tokio::time::timeout(config.publish_timeout, state.publisher.publish(event))
             .await

@@ -19,6 +19,7 @@ use super::{
     gzip,
     idempotency::{KeyedRequest, Replayed},
     problem::{Problem, ProblemKind},
+    rate_headers::RateNote,
     state::{ApiConfig, ApiState},
     unread::Unread,
 };
@@ -45,6 +46,8 @@ pub(super) async fn answer<E: Endpoint>(
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     let cross_origin = CrossOrigin::of(&method, request.headers(), &config.cors_origins);
     let unread = Unread::of(&mut request);
+    let rate = RateNote::default();
+    request.set_data(rate.clone());
 
     let asker = Asker::default();
     request.set_data(asker.clone());
@@ -63,6 +66,7 @@ pub(super) async fn answer<E: Endpoint>(
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    rate.tell(headers);
     cross_origin.allow(headers);
     if !unread.drain().await {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

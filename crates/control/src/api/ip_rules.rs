@@ -167,7 +167,7 @@ pub(super) async fn admit(
     conn: &mut PgConnection,
     state: &ApiState,
     tenant: &TenantId,
-    key: &KeyId,
+    key: Option<&KeyId>,
     remote_addr: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<(), Problem> {
@@ -176,7 +176,7 @@ pub(super) async fn admit(
     if row.rules.admit(address) == Admission::Allowed {
         return Ok(());
     }
-    let origin = Origin { tenant: Some(tenant.clone()), key: Some(key.clone()), remote_addr };
+    let origin = Origin { tenant: Some(tenant.clone()), key: key.cloned(), remote_addr };
     state.security.note(now, SecurityKind::AddressBlocked, origin, "the tenant's address rules do not allow it");
     let detail = format!("the tenant's address rules do not allow requests from {address}; have them changed");
     Err(Problem::new(ProblemKind::Forbidden, detail))

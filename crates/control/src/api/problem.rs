@@ -1,5 +1,7 @@
 //! Errors as the API answers them: `application/problem+json` (RFC 9457) with a stable `type`.
 
+use std::time::Duration;
+
 use poem::{
     IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ParseQueryError, ReadBodyError, ResponseError},
@@ -30,6 +32,8 @@ pub enum ProblemKind {
     Unauthenticated,
     /// The key may not do this.
     Forbidden,
+    /// The key's tenant is suspended.
+    TenantSuspended,
     /// There is no such thing, or not for this tenant.
     NotFound,
     /// The path exists, the method does not.
@@ -44,6 +48,10 @@ pub enum ProblemKind {
     UnsupportedMediaType,
     /// The body was read and a value in it can't be accepted.
     Validation,
+    /// More than what is allowed in a time.
+    RateLimited,
+    /// The address tried too many keys that don't work.
+    LockedOut,
     /// Our own failure.
     Internal,
     /// Something that the request needs is away for now.
@@ -57,6 +65,7 @@ impl ProblemKind {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request can't be read"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid API key is needed"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The API key may not do this"),
+            Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant-suspended", "The tenant is suspended"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
@@ -72,6 +81,8 @@ impl ProblemKind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be application/json")
             }
             Self::Validation => (StatusCode::UNPROCESSABLE_ENTITY, "validation", "A value can't be accepted"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
+            Self::LockedOut => (StatusCode::TOO_MANY_REQUESTS, "locked-out", "Too many keys that don't work"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Postrider failed"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available for now"),
         }
@@ -92,6 +103,7 @@ pub struct Problem {
     field: Option<String>,
     /// What it is noted as in the security events, if it is.
     noted_as: Option<SecurityKind>,
+    retry_after: Option<Duration>,
 }
 
 /// A problem as it is answered.
@@ -128,7 +140,7 @@ impl Problem {
             detail.truncate(end);
             detail.push('…');
         }
-        Self { kind, detail, field: None, noted_as: None }
+        Self { kind, detail, field: None, noted_as: None, retry_after: None }
     }
 
     /// A value of the body that can't be accepted; `field` is a JSON pointer.
@@ -159,6 +171,12 @@ impl Problem {
         self.noted_as
     }
 
+    /// Says when it is worth trying again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// The offending value, if it is one.
     pub fn field_name(&self) -> Option<&str> {
         self.field.as_deref()
@@ -178,6 +196,9 @@ impl Problem {
             .header(header::CACHE_CONTROL, "no-store");
         if self.kind == ProblemKind::Unauthenticated {
             response = response.header(header::WWW_AUTHENTICATE, "Bearer");
+        }
+        if let Some(wait) = self.retry_after {
+            response = response.header(header::RETRY_AFTER, whole_seconds(wait));
         }
         response.body(body).into_response()
     }
@@ -234,6 +255,11 @@ impl Problem {
         tracing::error!(%error, "an API request failed");
         Self::new(ProblemKind::Internal, "an unexpected failure; the server's log has it under this request's id")
     }
+}
+
+/// Seconds as headers have them: never too few.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }
 
 impl ResponseError for Problem {
@@ -295,8 +321,9 @@ documented_problems!(
     ReadProblem:
     BadRequest => "A parameter can't be read.",
     Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
-    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    Forbidden => "The key lacks the scope, belongs to another or a suspended tenant, or may not be used from this address.",
     NotFound => "No such thing for this tenant.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database can't be reached for now.",
 );
@@ -315,13 +342,14 @@ documented_problems!(
     WriteProblem:
     BadRequest => "The body is not JSON, or a parameter can't be read.",
     Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
-    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    Forbidden => "The key lacks the scope, belongs to another or a suspended tenant, or may not be used from this address.",
     NotFound => "No such thing for this tenant.",
     Conflict => "Not possible as things are now: a request with the same `Idempotency-Key` is being worked on, or \
                  its answer is not kept.",
     PayloadTooLarge => "The body is over the limit.",
     UnsupportedMediaType => "The body is not `application/json`.",
     Validation => "A value can't be accepted; `field` names it.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database, or for a publish Kafka, can't be reached for now.",
 );
@@ -331,13 +359,14 @@ documented_problems!(
     ChangeProblem:
     BadRequest => "The body is not JSON, or a parameter or `If-Match` can't be read.",
     Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
-    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    Forbidden => "The key lacks the scope, belongs to another or a suspended tenant, or may not be used from this address.",
     NotFound => "No such thing for this tenant.",
     Conflict => "It can't be done as things are; `detail` says what to do first.",
     PreconditionFailed => "It is at another version than `If-Match` names: read it again.",
     PayloadTooLarge => "The body is over the limit.",
     UnsupportedMediaType => "The body is not `application/json` or `application/merge-patch+json`.",
     Validation => "A value can't be accepted; `field` names it.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database can't be reached for now.",
 );
@@ -347,10 +376,11 @@ documented_problems!(
     ActionProblem:
     BadRequest => "A parameter or `If-Match` can't be read.",
     Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
-    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    Forbidden => "The key lacks the scope, belongs to another or a suspended tenant, or may not be used from this address.",
     NotFound => "No such thing for this tenant.",
     Conflict => "It can't be done as things are; `detail` says what to do first.",
     PreconditionFailed => "It is at another version than `If-Match` names: read it again.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "The database can't be reached for now.",
 );

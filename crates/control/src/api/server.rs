@@ -68,7 +68,7 @@ impl Api {
 
     /// Serves until shutdown: soft lets requests end, hard does not.
     pub async fn run(self, state: ApiState, shutdown: Shutdown) -> Result<(), ApiError> {
-        let (security, pool) = (state.security.clone(), state.pool.clone());
+        let (security, access, pool) = (state.security.clone(), state.access.clone(), state.pool.clone());
         let app = app(self.config, state);
         let served = Server::new_with_acceptor(TcpAcceptor::from_tokio(self.listener)?).run_with_graceful_shutdown(
             app,
@@ -82,7 +82,9 @@ impl Api {
             served.await
         };
         tokio::select! {
-            (served, ()) = async { tokio::join!(serving, security.keep(&pool, over.clone())) } => Ok(served?),
+            (served, (), ()) = async {
+                tokio::join!(serving, security.keep(&pool, over.clone()), access.usage().keep(&pool, over.clone()))
+            } => Ok(served?),
             () = shutdown.hard.cancelled() => Ok(()),
         }
     }

@@ -134,7 +134,7 @@ impl Snippets {
         let tenant = auth.tenant(Scope::EndpointsRead)?;
         let unknown = || Problem::not_found("endpoint", &id);
         let endpoint: EndpointId = id.parse().map_err(|_| unknown())?;
-        let mut conn = state.pool.acquire().await?;
+        let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &endpoint).await?.ok_or_else(unknown)?;
         let api = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
         let filling =

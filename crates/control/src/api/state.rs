@@ -16,7 +16,9 @@ use postrider_domain::{
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::Database;
 
-use crate::{replays::ReplayJobs, security::SecurityLog, test_sends::TestSender, upkeep::Retention};
+use crate::{
+    auth::access::Access, replays::ReplayJobs, security::SecurityLog, test_sends::TestSender, upkeep::Retention,
+};
 
 use crate::event_schemas::EventSchemas;
 
@@ -60,6 +62,8 @@ pub struct ApiState {
     pub pool: Database,
     /// The keys that seal secrets and hash API keys.
     pub key_ring: KeyRing,
+    /// What is known of callers: their limits, who is locked out, what keys are used for.
+    pub access: Access,
     /// Which URLs an endpoint may have.
     pub egress: EgressPolicy,
     /// Looks up the addresses of an endpoint's host.

@@ -2,13 +2,11 @@
 
 use poem::web::Data;
 use poem_openapi::{
-    Object, OpenApi,
+    OpenApi,
     param::{Path, Query},
-    types::Example,
 };
-use postrider_domain::{TenantId, Timestamp};
-use postrider_postgres::tenants::{self, TenantRow};
-use serde::Deserialize;
+use postrider_domain::TenantId;
+use postrider_postgres::{endpoints, tenant_usage, tenants};
 
 use super::{
     access::Authenticated,
@@ -17,8 +15,8 @@ use super::{
     pagination::{Page, PageRequest},
     problem::{Problem, ReadProblem, WriteProblem},
     respond::{Created, Done, Found},
-    schema::Time,
     state::ApiState,
+    tenant_types::{SuspensionInput, Tenant, TenantInput, TenantPatchInput, TenantUsage, held_until},
     validate,
 };
 use crate::{
@@ -27,60 +25,11 @@ use crate::{
     manage::{self, Edit},
 };
 
+/// The longest reason of a suspension.
+const MAX_REASON_CHARACTERS: usize = 500;
+
 /// The operations.
 pub(crate) struct Tenants;
-
-/// A tenant that is to be made, or its new name.
-#[derive(Debug, Object, Deserialize)]
-#[oai(deny_unknown_fields, example)]
-#[serde(deny_unknown_fields)]
-struct TenantInput {
-    /// Its name, for people; need not be unique.
-    #[oai(validator(min_length = 1, max_length = 200))]
-    name: String,
-}
-
-impl Example for TenantInput {
-    fn example() -> Self {
-        Self { name: "Acme Ltd".to_owned() }
-    }
-}
-
-/// A customer of the deployment: owns endpoints, subscriptions and keys.
-#[derive(Debug, Object)]
-#[oai(example)]
-struct Tenant {
-    /// Its id: `ten_` and 26 letters and digits.
-    id: String,
-    /// Its name.
-    name: String,
-    /// When it was made.
-    created_at: Time,
-    /// When it was last changed.
-    updated_at: Time,
-}
-
-impl Example for Tenant {
-    fn example() -> Self {
-        Self {
-            id: "ten_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
-            name: "Acme Ltd".to_owned(),
-            created_at: Time(Timestamp::from_millis(1_769_860_800_000)),
-            updated_at: Time(Timestamp::from_millis(1_769_860_800_000)),
-        }
-    }
-}
-
-impl From<TenantRow> for Tenant {
-    fn from(row: TenantRow) -> Self {
-        Self {
-            id: row.id.to_string(),
-            name: row.name,
-            created_at: Time(row.created_at),
-            updated_at: Time(row.updated_at),
-        }
-    }
-}
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Tenants")]
 impl Tenants {
@@ -96,8 +45,9 @@ impl Tenants {
     ) -> Result<Created<Tenant>, WriteProblem> {
         auth.operator(Scope::TenantsWrite)?;
         let name = validate::name("/name", &body.0.name)?;
+        let quotas = body.0.quotas.unwrap_or_default().check()?;
         let actor = auth.0.actor();
-        let row = manage::tenants::create(Edit::new(state, &actor, clock::now()), &name, &mut clock::rng())
+        let row = manage::tenants::create(Edit::new(state, &actor, clock::now()), &name, quotas, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, ""))?;
         Ok(Created(row.into()))
@@ -140,9 +90,9 @@ impl Tenants {
         Ok(Found(row.ok_or_else(|| Problem::not_found("tenant", &id))?.into()))
     }
 
-    /// Rename a tenant
+    /// Change a tenant
     ///
-    /// Operator keys only, scope `tenants:write`.
+    /// Operator keys only, scope `tenants:write`. Its name and quotas.
     #[oai(path = "/tenants/:id", method = "patch", operation_id = "updateTenant")]
     async fn update(
         &self,
@@ -150,22 +100,100 @@ impl Tenants {
         auth: Authenticated,
         /// The tenant's id.
         id: Path<String>,
-        body: Body<TenantInput>,
+        body: Body<TenantPatchInput>,
     ) -> Result<Found<Tenant>, WriteProblem> {
         auth.operator(Scope::TenantsWrite)?;
         let tenant = parse_id(&id)?;
-        let name = validate::name("/name", &body.0.name)?;
+        let patch = body.0.check()?;
         let actor = auth.0.actor();
-        let row = manage::tenants::rename(Edit::new(state, &actor, clock::now()), &tenant, &name)
+        let row = manage::tenants::update(Edit::new(state, &actor, clock::now()), &tenant, patch)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
         Ok(Found(row.into()))
     }
 
+    /// Suspend a tenant
+    ///
+    /// Operator keys only, scope `tenants:write`. Its keys are refused (`tenant-suspended`) from then on, and what comes
+    /// for its endpoints is held, within a second or so. Nothing is lost: resume it, and what was held is delivered.
+    #[oai(path = "/tenants/:id/suspend", method = "post", operation_id = "suspendTenant")]
+    async fn suspend(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The tenant's id.
+        id: Path<String>,
+        body: Body<SuspensionInput>,
+    ) -> Result<Found<Tenant>, WriteProblem> {
+        auth.operator(Scope::TenantsWrite)?;
+        let tenant = parse_id(&id)?;
+        let reason = body.0.reason.trim().to_owned();
+        if reason.is_empty() {
+            return Err(Problem::field("/reason", "must not be empty").into());
+        }
+        validate::line("/reason", &reason, MAX_REASON_CHARACTERS)?;
+        let actor = auth.0.actor();
+        let row = manage::tenants::suspend(Edit::new(state, &actor, clock::now()), &tenant, reason)
+            .await
+            .map_err(|error| validate::not_managed(error, &id))?;
+        Ok(Found(row.into()))
+    }
+
+    /// End a tenant's suspension
+    ///
+    /// Operator keys only, scope `tenants:write`. Its keys work again, and what was held is delivered.
+    #[oai(path = "/tenants/:id/resume", method = "post", operation_id = "resumeTenant")]
+    async fn resume(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// The tenant's id.
+        id: Path<String>,
+    ) -> Result<Found<Tenant>, ReadProblem> {
+        auth.operator(Scope::TenantsWrite)?;
+        let actor = auth.0.actor();
+        let row = manage::tenants::resume(Edit::new(state, &actor, clock::now()), &parse_id(&id)?)
+            .await
+            .map_err(|error| validate::not_managed(error, &id))?;
+        Ok(Found(row.into()))
+    }
+
+    /// See what a tenant uses of its quotas
+    ///
+    /// Scope `usage:read`. Of the key's tenant; an operator key names one.
+    #[oai(
+        path = "/usage",
+        method = "get",
+        operation_id = "getUsage",
+        request_header(
+            name = "Postrider-Tenant",
+            ty = "Option<String>",
+            description = "The tenant's id: needed with an operator key, not with a tenant's own."
+        )
+    )]
+    async fn usage(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+    ) -> Result<Found<TenantUsage>, ReadProblem> {
+        let tenant = auth.tenant(Scope::UsageRead)?;
+        let now = clock::now();
+        let mut conn = state.pool.tenant(tenant).await?;
+        let row = tenants::get(&mut conn, tenant).await?;
+        let row = row.ok_or_else(|| Problem::not_found("tenant", tenant.as_str()))?;
+        Ok(Found(TenantUsage {
+            quotas: row.quotas.into(),
+            endpoints: endpoints::count(&mut conn, tenant).await?,
+            deliveries_today: tenant_usage::get(&mut conn, tenant, now.to_datetime().date_naive()).await?,
+            held_until: held_until(row.held_until, now),
+        }))
+    }
+
     /// Delete a tenant
     ///
     /// Operator keys only, scope `tenants:write`. Everything that it owns goes with it, keys included; what is
-    /// on its way to its endpoints is not sent any more.
+    /// on its way to its endpoints is not sent any more. The log of its deliveries can't be read any more, and goes with
+    /// the log's retention.
     #[oai(path = "/tenants/:id", method = "delete", operation_id = "deleteTenant")]
     async fn delete(
         &self,

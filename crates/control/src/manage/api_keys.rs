@@ -1,5 +1,8 @@
 //! Changes of API keys. The data plane does not know them, so that the outbox does not either.
 
+use std::time::Duration;
+
+use ipnet::IpNet;
 use postrider_domain::{
     KeyId, TenantId, Timestamp,
     seal::{KeyRing, Zeroizing},
@@ -15,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Edit, ManageError};
 use crate::{
     audit::{Actor, Change, record},
-    auth::{KeyText, Scope},
+    auth::{KeyText, Scope, rate::RateLimit},
 };
 
 /// A key that is to be made.
@@ -27,6 +30,10 @@ pub struct NewApiKey {
     pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From which networks it works; none: from everywhere.
+    pub allowed_cidrs: Vec<IpNet>,
+    /// How many requests it may make; none: as many as it likes.
+    pub rate_limit: Option<RateLimit>,
     /// When it stops working, if ever.
     pub expires_at: Option<Timestamp>,
 }
@@ -54,6 +61,33 @@ pub async fn revoke(edit: Edit<'_>, tenant: Option<&TenantId>, id: &KeyId) -> Re
     Ok(row)
 }
 
+/// Gives a key of a tenant (of operators, if none) a new text; the former works for `grace` more. Returns it with the
+/// new text, which is shown only now.
+pub async fn rotate(
+    edit: Edit<'_>,
+    tenant: Option<&TenantId>,
+    id: &KeyId,
+    grace: Duration,
+    rng: &mut (impl CryptoRng + Send),
+) -> Result<(ApiKeyRow, Zeroizing<String>), ManageError> {
+    let mut tx = edit.pool.begin_for(tenant).await?;
+    let key = KeyText::generate(rng);
+    let before = api_keys::get(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("API key"))?;
+    let text = (key.prefix(), key.hash(edit.key_ring));
+    let rotated = api_keys::rotate(&mut tx, tenant, id, (text.0, &text.1), edit.now + grace, edit.now).await?;
+    let row = rotated.ok_or_else(|| ManageError::Conflict("the API key was revoked: make another".to_owned()))?;
+    let change = Change {
+        tenant,
+        action: "api_key.rotate",
+        entity_id: id.as_str(),
+        before: Some(audited(&before)),
+        after: Some(audited(&row)),
+    };
+    record(&mut tx, edit.actor, edit.now, change).await?;
+    tx.commit().await?;
+    Ok((row, key.into_text()))
+}
+
 /// Makes an operator key, for a command that is run beside the database; returns its row and its text.
 pub async fn create_operator_key(
     conn: &mut PgConnection,
@@ -63,7 +97,14 @@ pub async fn create_operator_key(
     now: Timestamp,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<(ApiKeyRow, Zeroizing<String>), Error> {
-    let new = NewApiKey { tenant: None, name: name.to_owned(), scopes: vec![Scope::All], expires_at };
+    let new = NewApiKey {
+        tenant: None,
+        name: name.to_owned(),
+        scopes: vec![Scope::All],
+        allowed_cidrs: Vec::new(),
+        rate_limit: None,
+        expires_at,
+    };
     insert(conn, key_ring, &Actor::cli(), new, now, rng).await
 }
 
@@ -97,6 +138,10 @@ async fn insert(
         prefix: key.prefix().to_owned(),
         hash: key.hash(key_ring),
         scopes: new.scopes.iter().map(ToString::to_string).collect(),
+        allowed_cidrs: new.allowed_cidrs,
+        rate_limit: new.rate_limit.map(|limit| (limit.requests, limit.period_seconds)),
+        rotated_at: None,
+        previous: None,
         created_at: now,
         expires_at: new.expires_at,
         revoked_at: None,
@@ -135,7 +180,12 @@ fn audited(row: &ApiKeyRow) -> Value {
         "name": row.name,
         "prefix": row.prefix,
         "scopes": row.scopes,
+        "allowed_cidrs": row.allowed_cidrs,
+        "rate_limit": row.rate_limit.map(|(requests, period_seconds)| {
+            json!({ "requests": requests, "period_seconds": period_seconds })
+        }),
         "expires_at": row.expires_at.map(Timestamp::to_rfc3339),
+        "rotated_at": row.rotated_at.map(Timestamp::to_rfc3339),
         "revoked_at": row.revoked_at.map(Timestamp::to_rfc3339),
     })
 }

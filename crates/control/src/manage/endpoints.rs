@@ -147,7 +147,13 @@ pub async fn create(
 
     let mut tx = edit.pool.tenant(tenant).await?;
     // Held until the commit, so that the tenant is not deleted meanwhile without this endpoint.
-    tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
+    let owner = tenants::get_for_update(&mut tx, tenant).await?.ok_or(ManageError::NotFound("tenant"))?;
+    if let Some(most) = owner.quotas.endpoints
+        && endpoints::count(&mut tx, tenant).await? >= most
+    {
+        let message = format!("the tenant may have {most} endpoints and has them: delete one, or ask the operator");
+        return Err(ManageError::Conflict(message));
+    }
     endpoints::insert(&mut tx, tenant, &row).await?;
     secret_rows::insert(&mut tx, tenant, &row.id, &secret).await?;
     endpoint_state::remember(&mut tx, edit.actor, None, &row, None).await?;

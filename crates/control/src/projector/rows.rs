@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use postrider_domain::{
-    DeliveryEvent, DeliveryEventBody, ErrorClass, MessageId, Run,
+    DeliveryEvent, DeliveryEventBody, DeliveryKind, ErrorClass, MessageId, Run,
     delivery_event::{AfterAttempt, Attempted},
 };
 use postrider_kafka::held_place;
@@ -28,6 +28,11 @@ impl Rows {
             Entry::Vacant(vacant) => drop(vacant.insert(row)),
             Entry::Occupied(mut occupied) => advance(occupied.get_mut(), row),
         }
+    }
+
+    /// Whether an attempt in this batch is a live delivery's or a test's.
+    pub fn kind_of(&self, attempt: &AttemptRow) -> Option<DeliveryKind> {
+        self.deliveries.get(&(attempt.message_id.clone(), attempt.run.clone())).map(|delivery| delivery.kind)
     }
 
     /// The deliveries, each once, in the order of their keys.

@@ -10,7 +10,10 @@ use postrider_postgres::{
     security_events::{self, NewSecurityEvent},
 };
 
-use super::batch::{Batch, Remembered};
+use super::{
+    batch::{Batch, Remembered},
+    quota,
+};
 use crate::{manage::auto_disable, security::SecurityKind};
 
 /// How long a range of held deliveries is kept: longer than anything is held, so longer than an event can come late.
@@ -74,6 +77,7 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     }
     // Last: what many partitions add to is locked for as short as can be.
     endpoint_activity::add(&mut transaction, &batch.activity.since(expected.unwrap_or(0))).await?;
+    quota::count(&mut transaction, &batch.rows, now).await?;
     transaction.commit().await?;
     Ok(Written::Done)
 }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn created(id: i64, tenant: &str, entity_version: i64) -> OutboxRow {
-        let body = ConfigBody::Tenant(Tenant { id: TenantId::from_trusted(tenant), name: tenant.to_owned() });
+        let body = ConfigBody::Tenant(Tenant::new(TenantId::from_trusted(tenant), tenant));
         OutboxRow { id, entity: body.key(), entity_version, body }
     }
 

@@ -136,7 +136,7 @@ fn version(seq: i64) -> DirectoryVersion {
 }
 
 fn tenant(id: &str) -> ConfigBody {
-    ConfigBody::Tenant(Tenant { id: TenantId::from_trusted(id), name: id.to_owned() })
+    ConfigBody::Tenant(Tenant::new(TenantId::from_trusted(id), id))
 }
 
 fn deleted(id: &str, at: Timestamp) -> ConfigBody {

@@ -130,7 +130,7 @@ pub(super) fn config_bodies() -> Vec<ConfigBody> {
     let filter = r#"{"all":[{"field":"data.total","operator":"greater_than","value":100.50}]}"#;
     let mapping = r#"{"body":{"total":"$.data.total","rate":1.10}}"#;
     vec![
-        ConfigBody::Tenant(Tenant { id: tenant(), name: "Acme".to_owned() }),
+        ConfigBody::Tenant(Tenant::new(tenant(), "Acme")),
         ConfigBody::Endpoint(Box::new(Endpoint {
             id: endpoint(),
             tenant: tenant(),

@@ -4,8 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use postrider_domain::{
     ConfigBody, ConfigEntry, ConfigMarker, DirectoryVersion, Endpoint, EndpointId, EntityId, EntityKind, EventType,
-    SubscriptionId, event_type::CompiledEventType, index::SubscriptionIndex, sharded::Sharded,
+    SubscriptionId, TenantId, Timestamp, delivery_event::HoldReason, event_type::CompiledEventType,
+    index::SubscriptionIndex, sharded::Sharded,
 };
+
+use super::tenants::HeldTenants;
 
 /// Everything that was published in one epoch, as far as it was read.
 #[derive(Debug, Default)]
@@ -23,6 +26,7 @@ pub(super) struct Book {
     /// By name.
     event_types: HashMap<String, Arc<CompiledEventType>>,
     event_type_names: HashMap<EntityId, String>,
+    tenants: HeldTenants,
 }
 
 /// What is known of an entity beside its content.
@@ -77,6 +81,11 @@ impl Book {
         &self.subscriptions
     }
 
+    /// Why what comes for a tenant's endpoints is held at `now`, if it is.
+    pub(super) fn tenant_hold(&self, tenant: &TenantId, now: Timestamp) -> Option<HoldReason> {
+        self.tenants.hold(tenant, now)
+    }
+
     pub(super) fn event_type(&self, name: &str) -> Option<&Arc<CompiledEventType>> {
         self.event_types.get(name)
     }
@@ -93,7 +102,7 @@ impl Book {
         self.live += i64::from(now.live) - i64::from(before.is_some_and(|known| known.live));
         self.entities.part_mut(&key).insert(key, now);
         match entry.body {
-            ConfigBody::Tenant(_) => {}
+            ConfigBody::Tenant(tenant) => self.tenants.note(&tenant),
             ConfigBody::Endpoint(endpoint) => {
                 let endpoint: Arc<Endpoint> = Arc::from(endpoint);
                 self.endpoints.part_mut(&endpoint.id).insert(endpoint.id.clone(), endpoint);
@@ -127,12 +136,14 @@ impl Book {
             self.remove(key, EntityKind::Endpoint);
             self.remove(key, EntityKind::Subscription);
             self.remove(key, EntityKind::EventType);
+            self.remove(key, EntityKind::Tenant);
         }
     }
 
     fn remove(&mut self, id: &EntityId, kind: EntityKind) {
         match kind {
-            EntityKind::Tenant | EntityKind::Unknown => {}
+            EntityKind::Unknown => {}
+            EntityKind::Tenant => self.tenants.forget(id),
             EntityKind::Endpoint => {
                 self.endpoints.part_mut(id.as_str()).remove(id.as_str());
             }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use postrider_domain::{
-    DirectoryVersion, Endpoint, EndpointId, Subscription, event_type::CompiledEventType, filter::EventView,
+    DirectoryVersion, Endpoint, EndpointId, Subscription, TenantId, Timestamp, delivery_event::HoldReason,
+    event_type::CompiledEventType, filter::EventView,
 };
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, TableReader, Topics};
 use tokio::sync::watch;
@@ -108,6 +109,11 @@ impl Directory {
             grown: book.grown().unwrap_or_default(),
             subscriptions: book.subscriptions().candidates(event),
         }
+    }
+
+    /// Why what comes for a tenant's endpoints is held at `now`, if it is.
+    pub fn tenant_hold(&self, tenant: &TenantId, now: Timestamp) -> Option<HoldReason> {
+        self.0.state.read().book().tenant_hold(tenant, now)
     }
 
     /// The event type of that name, if the catalogue has it.

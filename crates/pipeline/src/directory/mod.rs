@@ -6,6 +6,7 @@ mod book;
 mod follower;
 mod handle;
 mod state;
+mod tenants;
 
 pub use handle::{Candidates, Directory, Lookup};
 pub use state::Status;

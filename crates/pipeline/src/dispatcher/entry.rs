@@ -12,6 +12,8 @@ use postrider_domain::{
 };
 use tokio::time::Instant;
 
+use crate::directory::Directory;
+
 use super::{
     hold::Hold,
     job::Job,
@@ -122,8 +124,12 @@ impl Entry {
         }
     }
 
-    /// Why nothing is sent to it, if nothing is.
-    pub(super) fn inactive(&self, endpoint: &Endpoint, now: Timestamp) -> Option<HoldReason> {
+    /// Why nothing is sent to it, if nothing is. What holds all that is its tenant's comes first.
+    pub(super) fn inactive(&self, endpoint: &Endpoint, directory: &Directory, now: Timestamp) -> Option<HoldReason> {
+        directory.tenant_hold(&endpoint.tenant, now).or_else(|| self.inactive_itself(endpoint, now))
+    }
+
+    fn inactive_itself(&self, endpoint: &Endpoint, now: Timestamp) -> Option<HoldReason> {
         let failed = self.disabled.is_some_and(|disabled| disabled.enabled_version >= endpoint.enabled_version);
         if endpoint.settings.paused {
             Some(HoldReason::Paused)

@@ -170,11 +170,12 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let (now, broker_now) = (Instant::now(), self.shared.clock.now());
         let monotonic = self.shared.uptime.of(now);
         let limits = self.shared.limits;
+        let directory = self.shared.directory.clone();
         let id = job.delivery.endpoint.clone();
         let entry = self.entry_of(&job.delivery);
         entry.last_used = now;
         entry.adopt(endpoint, &limits, now);
-        let inactive = entry.inactive(endpoint, broker_now);
+        let inactive = entry.inactive(endpoint, &directory, broker_now);
         let lane = match &entry.queue {
             Queue::Ordered(_) => return self.admit_ordered(job, inactive),
             Queue::Unordered(lane) => lane,

@@ -84,7 +84,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             Lookup::Behind => return Next::Gated,
             Lookup::Deleted => return Next::Deleted,
         };
-        if entry.inactive(&endpoint, self.shared.clock.now()).is_some() {
+        if entry.inactive(&endpoint, &self.shared.directory, self.shared.clock.now()).is_some() {
             return Next::Inactive(endpoint);
         }
         entry.adopt(&endpoint, &self.shared.limits, now);
@@ -346,7 +346,7 @@ impl<S: Sink, C: Courier> Partition<S, C> {
     pub(super) fn deactivate(&mut self, id: &EndpointId, endpoint: &Endpoint) {
         let now = self.shared.clock.now();
         let Some(entry) = self.entries.get_mut(id) else { return };
-        let Some(reason) = entry.inactive(endpoint, now) else { return };
+        let Some(reason) = entry.inactive(endpoint, &self.shared.directory, now) else { return };
         let Queue::Unordered(lane) = &mut entry.queue else { return self.hold_queue(id) };
         let (held, fresh) = lane.drain();
         self.forget_jobs(id, held);

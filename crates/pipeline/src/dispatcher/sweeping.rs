@@ -300,9 +300,11 @@ impl<S: Sink, C: Courier> Partition<S, C> {
         let Some(hold) = &entry.hold else { return };
         let version = self.shared.directory.version();
         let (active, deleted, enabled_version) = match self.shared.directory.lookup(id, Some(version)) {
-            Lookup::Known(endpoint) => {
-                (entry.inactive(&endpoint, broker_now).is_none(), false, endpoint.enabled_version)
-            }
+            Lookup::Known(endpoint) => (
+                entry.inactive(&endpoint, &self.shared.directory, broker_now).is_none(),
+                false,
+                endpoint.enabled_version,
+            ),
             Lookup::Deleted => (true, true, i64::MAX),
             Lookup::Behind => (false, false, i64::MIN),
         };
@@ -372,8 +374,8 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             return true;
         };
         let blocked = entry.hold.as_ref().is_some_and(|hold| !hold.blocked.is_empty());
-        let inactive = entry.inactive(&endpoint, self.shared.clock.now());
-        blocked || inactive.is_none() || inactive == Some(HoldReason::Maintenance)
+        let inactive = entry.inactive(&endpoint, &self.shared.directory, self.shared.clock.now());
+        blocked || matches!(inactive, None | Some(HoldReason::Maintenance | HoldReason::Quota))
     }
 
     /// Everything was read: ends what was passed over, and the holdings of which nothing is left.

@@ -7,8 +7,15 @@ use super::{Database, Wall, connect_service};
 use crate::{connect, local::LocalPostgres, migrate, tenants};
 
 /// What belongs to the whole deployment, so that no policy is about tenants.
-const OF_THE_DEPLOYMENT: [&str; 6] =
-    ["_sqlx_migrations", "audit_chain", "audit_pending", "event_types", "projector_offsets", "relay_state"];
+const OF_THE_DEPLOYMENT: [&str; 7] = [
+    "_sqlx_migrations",
+    "audit_chain",
+    "audit_pending",
+    "event_types",
+    "kept_by_time",
+    "projector_offsets",
+    "relay_state",
+];
 
 struct Fixture {
     server: LocalPostgres,
@@ -25,7 +32,9 @@ impl Fixture {
         let service = connect_service(&server.service_url("wall"), 2).await.unwrap();
         let mut conn = service.acquire().await.unwrap();
         for number in [1, 2] {
-            tenants::insert(&mut conn, &tenant(number), "Acme", Timestamp::EPOCH).await.unwrap();
+            tenants::insert(&mut conn, &tenant(number), "Acme", tenants::Quotas::default(), Timestamp::EPOCH)
+                .await
+                .unwrap();
         }
         drop(conn);
         Self { server, owner, service }
@@ -146,4 +155,19 @@ async fn an_unmigrated_database_says_what_it_lacks() {
         let service = connect_service(&url, 1).await.unwrap();
         assert!(service.pending_migrations().len() >= 8, "{:?}", service.pending_migrations());
     }
+}
+
+#[tokio::test]
+async fn a_partition_shows_nothing_by_itself() {
+    let Fixture { server: _server, owner, service: _ } = Fixture::new().await;
+    let open = sqlx::query(
+        "SELECT c.relname::text FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relispartition
+           AND (NOT c.relrowsecurity OR EXISTS (SELECT FROM pg_policies p WHERE p.tablename = c.relname))",
+    )
+    .fetch_all(&owner)
+    .await
+    .unwrap();
+    let names: Vec<String> = open.into_iter().map(|row| row.get(0)).collect();
+    assert!(names.is_empty(), "{names:?}");
 }

@@ -16,7 +16,7 @@ use postrider_control::{
 use postrider_domain::{egress::IpNet, seal::KeyRing};
 use postrider_kafka::{KafkaConfig, Readiness, Shutdown, Topics, mock::MockBroker};
 use postrider_pipeline::matcher::Schemas;
-use postrider_postgres::{Database, local::LocalPostgres};
+use postrider_postgres::{Database, local::LocalPostgres, tenants::Quotas};
 
 use super::dev_banner::Sample;
 use crate::{
@@ -163,10 +163,16 @@ async fn sample(servers: &Servers, key_ring: &KeyRing, api: SocketAddr, topic: S
     let (actor, mut rng) = (Actor::cli(), clock::rng());
     let precondition = &Precondition::AnyVersion;
     let edit = Edit { pool: &servers.pool, key_ring, actor: &actor, now: clock::now(), precondition };
-    let key =
-        |tenant, name: &str| NewApiKey { tenant, name: name.to_owned(), scopes: vec![Scope::All], expires_at: None };
+    let key = |tenant, name: &str| NewApiKey {
+        tenant,
+        name: name.to_owned(),
+        scopes: vec![Scope::All],
+        allowed_cidrs: Vec::new(),
+        rate_limit: None,
+        expires_at: None,
+    };
     let (_, operator_key) = api_keys::create(edit, key(None, "dev"), &mut rng).await?;
-    let tenant = tenants::create(edit, "Sample tenant", &mut rng).await?;
+    let tenant = tenants::create(edit, "Sample tenant", Quotas::default(), &mut rng).await?;
     let (_, tenant_key) = api_keys::create(edit, key(Some(tenant.id.clone()), "sample"), &mut rng).await?;
     Ok(Sample {
         kafka: servers.broker.bootstrap_servers().to_owned(),

@@ -12,6 +12,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use layers::{Environment, Loaded, load};
-pub use sections::{Config, LogFormat, LogSection};
+pub use sections::{ApiSection, Config, JwtSection, LogFormat, LogSection};
 pub use sources::{SourceFormat, SourceSection};
 pub use validate::BUILT_IN_SOURCE;

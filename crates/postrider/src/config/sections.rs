@@ -33,6 +33,8 @@ pub struct Config {
     pub security: SecuritySection,
     /// The HTTP API.
     pub api: ApiSection,
+    /// Tokens of another issuer.
+    pub jwt: JwtSection,
     /// Where deliveries may go.
     pub egress: EgressSection,
     /// Retry tiers.
@@ -129,6 +131,46 @@ pub struct ApiSection {
     /// How long publishing an event may wait for Kafka before it answers 503.
     #[serde(with = "humantime_serde")]
     pub publish_timeout: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// This process's share of each API key's rate limit.
+    pub rate_limit_share: f64,
+    /// After so many keys that don't work an address is locked out; 0: never.
+    pub lockout_bad_keys: u32,
+    /// Within so long.
+    #[serde(with = "humantime_serde")]
+    pub lockout_within: Duration,
+    /// For so long.
+    #[serde(with = "humantime_serde")]
+    pub lockout_time: Duration,
+}
+
+/// `[jwt]`: tokens of another issuer, taken beside API keys if there is an issuer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtSection {
+    /// What tokens must have as `iss`.
+    pub issuer: Option<String>,
+    /// What they must have in `aud`.
+    pub audience: Option<String>,
+    /// Where the issuer's keys are (JWKS).
+    pub jwks_url: Option<String>,
+    /// The claim with the tenant's id; `*` in it is an operator.
+    pub tenant_claim: String,
+    /// The claim with the scopes.
+    pub scope_claim: String,
+}
+
+impl Default for JwtSection {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audience: None,
+            jwks_url: None,
+            tenant_claim: "postrider_tenant".to_owned(),
+            scope_claim: "scope".to_owned(),
+        }
+    }
 }
 
 /// `[egress]`
@@ -303,6 +345,11 @@ impl Default for ApiSection {
             max_body_bytes: ByteSize::mebibytes(2),
             request_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
+            trusted_proxies: Vec::new(),
+            rate_limit_share: 1.0,
+            lockout_bad_keys: 20,
+            lockout_within: Duration::from_mins(5),
+            lockout_time: Duration::from_mins(15),
         }
     }
 }

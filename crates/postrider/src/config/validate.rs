@@ -11,7 +11,7 @@ use super::{
     error::{ConfigError, Origin},
     layers::Loaded,
     origin::Origins,
-    sections::Config,
+    sections::{Config, JwtSection},
     sources,
     values::Secret,
 };
@@ -72,6 +72,13 @@ pub fn check(mut config: Config, origins: Origins) -> Result<Loaded, ConfigError
         if !(SHORTEST_RETENTION..=LONGEST_RETENTION).contains(&duration) {
             return invalid(&["retention", key], "must be 1 day to 10 years".to_owned());
         }
+    }
+    let share = config.api.rate_limit_share;
+    if !(share > 0.0 && share <= 1.0) {
+        return invalid(&["api", "rate_limit_share"], format!("is {share}: use more than 0, and 1 at most"));
+    }
+    if let Err((key, problem)) = check_jwt(&config.jwt) {
+        return invalid(&["jwt", key], problem.to_owned());
     }
     let concurrency = config.dispatcher.lane_concurrency.get();
     if concurrency > MAX_LANE_CONCURRENCY {
@@ -163,6 +170,25 @@ fn check_sources(config: &Config, origins: &Origins) -> Result<(), ConfigError> 
         let path: Vec<&str> = ["sources", &index].into_iter().chain(key.split('.')).collect();
         invalid(origins, &path, &problem)
     })
+}
+
+/// Tokens can be checked only with all of this; without any of it, they are not taken.
+fn check_jwt(jwt: &JwtSection) -> Result<(), (&'static str, &'static str)> {
+    let parts = [("issuer", &jwt.issuer), ("audience", &jwt.audience), ("jwks_url", &jwt.jwks_url)];
+    let missing = parts.iter().find(|(_, value)| value.as_ref().is_none_or(String::is_empty));
+    match missing {
+        Some(_) if parts.iter().all(|(_, value)| value.is_none()) => Ok(()),
+        Some((key, _)) => Err((key, "is missing: tokens can't be checked without it")),
+        None if jwt.jwks_url.as_deref().is_some_and(|url| url.starts_with("https://") || is_loopback(url)) => Ok(()),
+        None => Err(("jwks_url", "must be an https URL: whoever can change the keys can make tokens")),
+    }
+}
+
+/// Whether a URL is of this machine, where nobody is in between.
+fn is_loopback(url: &str) -> bool {
+    ["http://127.0.0.1:", "http://127.0.0.1/", "http://[::1]:", "http://localhost:", "http://localhost/"]
+        .iter()
+        .any(|start| url.starts_with(start))
 }
 
 fn read_secret_files(config: &mut Config, origins: &Origins) -> Result<(), ConfigError> {

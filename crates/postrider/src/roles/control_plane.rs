@@ -8,8 +8,15 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::anyhow;
 use postrider_control::{
     api::{Api, ApiConfig, ApiState, Handshakes, HostResolver, KafkaPublisher, Question, Reply},
+    auth::{
+        access::{Access, AccessConfig},
+        http_keys::HttpKeys,
+        lockout::LockoutConfig,
+        token::{TokenConfig, Tokens},
+    },
     event_schemas::EventSchemas,
     projector::Projector,
     relay::{Relay, RelayConfig},
@@ -23,7 +30,11 @@ use postrider_pipeline::egress::{EgressClient, EndpointTls, Handshake, ResolveEr
 use tracing::info;
 
 use super::{Parts, data_plane::courier, sources::replay_source};
-use crate::{connections::Kafka, lifecycle::Lifecycle};
+use crate::{
+    config::{ApiSection, JwtSection},
+    connections::Kafka,
+    lifecycle::Lifecycle,
+};
 
 /// Starts the API; answers where it listens.
 pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Result<SocketAddr> {
@@ -44,6 +55,7 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     let state = ApiState {
         pool: parts.postgres(),
         key_ring: parts.key_ring(),
+        access: access(section, &parts.config.jwt)?,
         egress: parts.egress_policy(),
         resolver: Arc::new(DeliveryResolver(parts.resolver()?)),
         check_certificates,
@@ -74,6 +86,30 @@ fn replay_jobs(parts: &Parts) -> KafkaReplayJobs {
     let config = parts.config.clone();
     let source_of = Arc::new(move |name: &str, topic: Option<&str>| replay_source(&config, name, topic));
     KafkaReplayJobs::new(replays, layout, producer, source_of)
+}
+
+/// How callers are told apart, as configured.
+fn access(section: &ApiSection, jwt: &JwtSection) -> anyhow::Result<Access> {
+    let config = AccessConfig {
+        trusted_proxies: section.trusted_proxies.clone(),
+        rate_limit_share: section.rate_limit_share,
+        lockout: LockoutConfig {
+            bad_keys: section.lockout_bad_keys,
+            within: section.lockout_within,
+            lasts: section.lockout_time,
+        },
+    };
+    let (Some(issuer), Some(audience), Some(url)) = (&jwt.issuer, &jwt.audience, &jwt.jwks_url) else {
+        return Ok(Access::new(config, None));
+    };
+    let source = HttpKeys::new(url.clone()).map_err(|reason| anyhow!("jwt.jwks_url: {reason}"))?;
+    let tokens = TokenConfig {
+        issuer: issuer.clone(),
+        audience: audience.clone(),
+        tenant_claim: jwt.tenant_claim.clone(),
+        scope_claim: jwt.scope_claim.clone(),
+    };
+    Ok(Access::new(config, Some(Tokens::new(tokens, source))))
 }
 
 fn check_certificates(identity: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<(), String> {

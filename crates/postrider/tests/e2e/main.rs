@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::similar_names, reason = "what a receiver has received")]
 
+mod access;
 mod api;
 mod catalogue;
 mod delivering;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         templates::tests(),
         catalogue::tests(),
         log::tests(),
+        access::tests(),
         verifying::tests(),
         api::tests(),
         start::tests(),

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use poem::{Endpoint, EndpointExt as _, Request, Response, endpoint::BoxEndpoint, http::Method};
+use poem::{
+    Endpoint, EndpointExt as _, Request, Response,
+    endpoint::BoxEndpoint,
+    http::{HeaderMap, Method},
+};
 use postrider_domain::{ConfigBody, egress::EgressPolicy, seal::KeyRing};
 use postrider_kafka::{BrokerClock, Readiness};
 use postrider_postgres::{Database, PgPool, connect, connect_service, local::LocalPostgres, migrate, outbox};
@@ -21,6 +25,10 @@ use tokio::sync::OnceCell;
 use super::fakes::{FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, FakeTests};
 use crate::{
     api::{ApiConfig, ApiState, server::app},
+    auth::{
+        access::{Access, AccessConfig},
+        token::Tokens,
+    },
     clock,
     event_schemas::EventSchemas,
     manage::api_keys::create_operator_key,
@@ -51,6 +59,7 @@ pub struct Fixture {
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
+    pub access: Access,
     pub security: SecurityLog,
     pub operator_key: String,
 }
@@ -62,6 +71,7 @@ pub struct Answer {
     pub content_type: String,
     /// Its `ETag`, if it has one.
     pub etag: Option<String>,
+    pub headers: HeaderMap,
     pub body: Value,
     pub text: String,
 }
@@ -87,6 +97,11 @@ impl Answer {
 impl Fixture {
     /// An API with an operator key and nothing else.
     pub async fn new() -> Self {
+        Self::with(AccessConfig::default(), None).await
+    }
+
+    /// The same, with callers told apart and limited so, and these tokens.
+    pub async fn with(access: AccessConfig, tokens: Option<Tokens>) -> Self {
         let server = SERVER.get_or_init(|| async { LocalPostgres::start(None).await.expect("Postgres starts") }).await;
         let name = format!("api_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.expect("a database is made");
@@ -103,6 +118,7 @@ impl Fixture {
         drop(conn);
 
         let publisher = Arc::new(FakePublisher::default());
+        let access = Access::new(access, tokens);
         let security = SecurityLog::default();
         let handshakes = Arc::new(FakeHandshakes::default());
         let replays = Arc::new(FakeReplays::default());
@@ -124,6 +140,7 @@ impl Fixture {
             tests: tests.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
+            access: access.clone(),
             security: security.clone(),
             readiness: readiness.clone(),
             metrics: Arc::new(|| "postrider_up 1\n".to_owned()),
@@ -147,6 +164,7 @@ impl Fixture {
             key_ring,
             broker_clock,
             readiness,
+            access,
             security,
             operator_key: operator_key.to_string(),
         }
@@ -169,9 +187,10 @@ impl Fixture {
         let content_type = response.content_type().unwrap_or_default().to_owned();
         assert!(response.header("x-request-id").is_some(), "every answer has a request id");
         let etag = response.header("etag").map(ToOwned::to_owned);
+        let headers = response.headers().clone();
         let text = response.into_body().into_string().await.expect("UTF-8");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, content_type, etag, body, text }
+        Answer { status, content_type, etag, headers, body, text }
     }
 
     /// Sends a JSON request with a key; an operator's names `tenant`.

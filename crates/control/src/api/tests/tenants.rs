@@ -1,5 +1,6 @@
 use poem::http::Method;
 use postrider_domain::ConfigBody;
+use serde_json::{Value, json};
 
 use super::fixture::Fixture;
 
@@ -36,6 +37,74 @@ async fn deleting_a_tenant_deletes_what_it_owns_each_with_a_record() {
     acme.get("/v1/endpoints").await.assert_problem(401, None);
     assert_eq!(other.get("/v1/endpoints").await.body["data"].as_array().map(Vec::len), Some(1));
     api.call(Method::DELETE, &path, &api.operator_key, None, None).await.assert_problem(404, None);
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_keys_are_refused_until_it_is_resumed() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let call = |action: &str, body: Option<&'static str>| {
+        let (api, path) = (&api, format!("/v1/tenants/{}/{action}", acme.id));
+        async move { api.call(Method::POST, &path, &api.operator_key, None, body).await }
+    };
+    let suspended = call("suspend", Some(r#"{"reason": "unpaid"}"#)).await;
+    assert_eq!(
+        (suspended.status, &suspended.body["suspended"]["reason"]),
+        (200, &json!("unpaid")),
+        "{}",
+        suspended.text
+    );
+    let refused = acme.get("/v1/endpoints").await;
+    refused.assert_problem(403, None);
+    assert_eq!(refused.body["type"], "/problems/tenant-suspended");
+    // Operators still work on what it owns.
+    assert_eq!(api.call(Method::GET, "/v1/endpoints", &api.operator_key, Some(&acme.id), None).await.status, 200);
+    let published = api.outbox().await.into_iter().rev().map(|(_, version, body)| (version, body)).next();
+    assert!(matches!(published, Some((2, ConfigBody::Tenant(tenant))) if tenant.suspended));
+
+    let resumed = call("resume", None).await;
+    assert_eq!((resumed.status, &resumed.body["suspended"]), (200, &Value::Null), "{}", resumed.text);
+    assert_eq!(acme.get("/v1/endpoints").await.status, 200);
+    call("suspend", Some(r#"{"reason": " "}"#)).await.assert_problem(422, Some("/reason"));
+    let foreign = format!("/v1/tenants/{}/suspend", acme.id);
+    acme.post(&foreign, &json!({ "reason": "x" })).await.assert_problem(403, None);
+}
+
+#[tokio::test]
+async fn quotas_bound_endpoints_and_publishing_and_can_be_seen() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let path = format!("/v1/tenants/{}", acme.id);
+    let patch = |body: Value| {
+        let (api, path) = (&api, &path);
+        async move { api.call(Method::PATCH, path, &api.operator_key, None, Some(&body.to_string())).await }
+    };
+    let quotas = json!({ "endpoints": 1, "publish_per_second": 2, "deliveries_per_day": 10 });
+    assert_eq!(patch(json!({ "quotas": quotas })).await.body["quotas"], quotas);
+    acme.endpoint().await;
+    let another = json!({ "name": "another", "url": "https://public.example.com/" });
+    acme.post("/v1/endpoints", &another).await.assert_problem(409, None);
+    let usage = acme.get("/v1/usage").await;
+    assert_eq!((&usage.body["endpoints"], &usage.body["quotas"]), (&json!(1), &quotas), "{}", usage.text);
+
+    let event = json!({ "type": "order.created", "data": {} });
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(acme.post("/v1/events", &event).await.status);
+    }
+    assert_eq!(statuses, [202, 202, 429]);
+    assert_eq!(api.publisher.published.lock().len(), 2);
+
+    assert_eq!(patch(json!({ "quotas": { "endpoints": null } })).await.body["quotas"]["endpoints"], Value::Null);
+    acme.post("/v1/endpoints", &another).await;
+    assert_eq!(acme.get("/v1/usage").await.body["endpoints"], json!(2));
+    patch(json!({ "quotas": { "deliveries_per_day": 0 } }))
+        .await
+        .assert_problem(422, Some("/quotas/deliveries_per_day"));
+    patch(json!({ "name": null })).await.assert_problem(422, Some("/name"));
+    patch(json!({ "nmae": "x" })).await.assert_problem(422, Some("/nmae"));
+    let unlimited = patch(json!({ "quotas": null })).await;
+    assert_eq!(unlimited.body["quotas"]["publish_per_second"], Value::Null, "{}", unlimited.text);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ fn version(seq: i64) -> DirectoryVersion {
 }
 
 fn tenant() -> ConfigBody {
-    ConfigBody::Tenant(Tenant { id: TenantId::from_trusted("ten_1"), name: "Ann".to_owned() })
+    ConfigBody::Tenant(Tenant::new(TenantId::from_trusted("ten_1"), "Ann"))
 }
 
 fn deleted_endpoint() -> ConfigBody {

@@ -15,7 +15,7 @@ fn version(epoch: i64, seq: i64) -> DirectoryVersion {
 }
 
 fn tenant(epoch: i64, seq: i64, name: &str) -> Change {
-    let body = ConfigBody::Tenant(Tenant { id: TenantId::from_trusted(name), name: name.to_owned() });
+    let body = ConfigBody::Tenant(Tenant::new(TenantId::from_trusted(name), name));
     Change::Entry(ConfigEntry { version: version(epoch, seq), entity_version: seq, body })
 }
 
