@@ -3,11 +3,15 @@
 mod bad_requests;
 mod documents;
 mod keys;
+mod matrix;
 mod tenancy;
 
 use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [bad_requests::tests(), documents::tests(), keys::tests(), tenancy::tests()].into_iter().flatten().collect()
+    [bad_requests::tests(), documents::tests(), keys::tests(), matrix::tests(), tenancy::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
