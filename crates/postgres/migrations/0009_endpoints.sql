@@ -98,11 +98,17 @@ CREATE FUNCTION weighed(value double precision, age interval, half_life interval
 $$;
 
 ALTER TABLE endpoint_history ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON endpoint_history USING (tenant_id = current_setting('postrider.tenant', true)
-    OR current_setting('postrider.tenant', true) = '*');
+CREATE POLICY tenant ON endpoint_history USING (
+    tenant_id = (SELECT current_setting('postrider.tenant', true))
+    OR (SELECT current_setting('postrider.tenant', true)) = '*'
+);
 ALTER TABLE endpoint_activity ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON endpoint_activity USING (tenant_id = current_setting('postrider.tenant', true)
-    OR current_setting('postrider.tenant', true) = '*');
+CREATE POLICY tenant ON endpoint_activity USING (
+    tenant_id = (SELECT current_setting('postrider.tenant', true))
+    OR (SELECT current_setting('postrider.tenant', true)) = '*'
+);
 ALTER TABLE endpoint_condition ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON endpoint_condition USING (tenant_id = current_setting('postrider.tenant', true)
-    OR current_setting('postrider.tenant', true) = '*');
+CREATE POLICY tenant ON endpoint_condition USING (
+    tenant_id = (SELECT current_setting('postrider.tenant', true))
+    OR (SELECT current_setting('postrider.tenant', true)) = '*'
+);

@@ -135,7 +135,7 @@ pub async fn add(conn: &mut PgConnection, rows: &[ActivityRow]) -> Result<(), Er
         return Ok(());
     }
     debug_assert!(rows.is_sorted_by(|a, b| a.endpoint < b.endpoint), "each endpoint once, in order");
-    let error = |row: &'_ ActivityRow| row.last_error.clone();
+    let error = |row: &ActivityRow| row.last_error.clone();
     sqlx::query!(
         "INSERT INTO endpoint_activity AS stored (endpoint_id, tenant_id, attempts, delivered, dead_lettered,
              last_attempt_at, last_success_at, last_error_at, last_error, last_error_status, last_error_message,

@@ -97,10 +97,11 @@ pub async fn verified(
 /// Enables the endpoint, as far as its verification allows, or disables it. What is disabled for that reason already
 /// stays so since when it is, with what was said to it unless there is something new to say.
 pub(super) fn set_enabled(row: &mut EndpointRow, enabled: bool, note: Option<String>, now: Timestamp) {
-    let reason = match enabled {
-        true if row.verification.is_none() || row.verified_at.is_some() => None,
-        true => Some(DisabledReason::Unverified),
-        false => Some(DisabledReason::Manual),
+    let awaits_verification = row.verification.is_some() && row.verified_at.is_none();
+    let reason = match (enabled, awaits_verification) {
+        (true, false) => None,
+        (true, true) => Some(DisabledReason::Unverified),
+        (false, _) => Some(DisabledReason::Manual),
     };
     let before = row.disabled.take().filter(|before| Some(before.reason) == reason);
     let (since, said) = before.map_or((now, None), |before| (before.at, before.note));
@@ -155,9 +156,9 @@ fn changes(before: Option<&EndpointRow>, after: &EndpointRow, note: Option<&str>
         None if was_disabled.is_some() => changes.push((HistoryChange::Enabled, None, note.map(str::to_owned))),
         _ => {}
     }
-    match after.settings.paused {
-        true if !was_paused => changes.push((HistoryChange::Paused, None, None)),
-        false if was_paused => changes.push((HistoryChange::Resumed, None, None)),
+    match (was_paused, after.settings.paused) {
+        (false, true) => changes.push((HistoryChange::Paused, None, None)),
+        (true, false) => changes.push((HistoryChange::Resumed, None, None)),
         _ => {}
     }
     changes

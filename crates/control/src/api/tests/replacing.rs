@@ -32,7 +32,7 @@ async fn a_replacement_sets_what_it_names_and_the_rest_to_its_default() {
     assert_eq!((version, after.secrets.len()), (4, 1), "secrets stay");
     let expected = EndpointSettings { paused: true, headers: after.settings.headers.clone(), ..Default::default() };
     assert_eq!(after.settings, expected);
-    assert_eq!(after.settings.headers[0], before.settings.headers[0], "what is kept is not sealed anew");
+    assert_eq!(after.settings.headers[0], before.settings.headers[1], "what is kept is not sealed anew");
     assert_eq!(acme.get("/v1/subscriptions").await.body["data"].as_array().map(Vec::len), Some(1));
 }
 

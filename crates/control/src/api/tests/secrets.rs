@@ -141,6 +141,9 @@ async fn revealing_takes_a_scope_of_its_own_and_is_written_down() {
 
     let shown = acme.post(&reveal, &json!({})).await;
     assert_eq!((shown.status, &shown.body["secret"]), (200, &made.body["secret"]), "{}", shown.text);
+    let audited = acme.get(&format!("/v1/audit-log?entity_id={}&action=endpoint.secret.reveal", made.id())).await;
+    assert_eq!(audited.body["data"].as_array().map(Vec::len), Some(1), "{}", audited.text);
+    assert!(audited.text.contains(&id) && !audited.text.contains("whsec_"), "{}", audited.text);
 
     let other = api.tenant("Other").await;
     other.post(&reveal, &json!({})).await.assert_problem(404, None);
