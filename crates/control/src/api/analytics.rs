@@ -107,6 +107,7 @@ impl Analytics {
         /// Only deliveries to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only deliveries of events of exactly this type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// The window's beginning, 24 hours before its end if not given.
         from: Query<Option<Time>>,
@@ -135,6 +136,7 @@ impl Analytics {
         /// Only deliveries to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only deliveries of events of exactly this type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// The window's beginning, 24 hours before its end if not given.
         from: Query<Option<Time>>,
@@ -164,6 +166,7 @@ impl Analytics {
         /// Only deliveries to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only deliveries of events of exactly this type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// The window's beginning, 24 hours before its end if not given.
         from: Query<Option<Time>>,
@@ -261,6 +264,7 @@ impl Analytics {
         /// Only deliveries to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only deliveries of events of exactly this type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// The window's beginning, 24 hours before its end if not given.
         from: Query<Option<Time>>,

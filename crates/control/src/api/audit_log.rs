@@ -126,10 +126,13 @@ impl AuditLog {
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         /// Only those by this actor: an API key's id, `cli` or `postrider`.
+        #[oai(validator(max_length = 200))]
         actor: Query<Option<String>>,
         /// Only those of this action, as `endpoint.update`; `endpoint.` takes all actions that begin so.
+        #[oai(validator(max_length = 200))]
         action: Query<Option<String>>,
         /// Only those of the thing with this id.
+        #[oai(validator(max_length = 200))]
         entity_id: Query<Option<String>>,
         /// Only those that came from this address.
         remote_addr: Query<Option<String>>,

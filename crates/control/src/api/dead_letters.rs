@@ -68,6 +68,7 @@ impl DeadLetters {
         /// Only those to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only those of exactly this event type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// Only those that failed for this reason.
         error_class: Query<Option<String>>,
@@ -112,6 +113,7 @@ impl DeadLetters {
         /// Only those to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only those of exactly this event type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// Only those that ended at or after this time.
         since: Query<Option<Time>>,

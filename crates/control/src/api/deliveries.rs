@@ -91,12 +91,14 @@ impl Deliveries {
         /// Only those to this endpoint.
         endpoint_id: Query<Option<String>>,
         /// Only those of events of exactly this type.
+        #[oai(validator(max_length = 256))]
         event_type: Query<Option<String>>,
         /// Only those that have come this far.
         status: Query<Option<Status>>,
         /// Only those of this message (the `webhook-id`): one for each run.
         message_id: Query<Option<String>>,
         /// Only those of this event: one for each endpoint that it went to, and run.
+        #[oai(validator(max_length = 1024))]
         event_id: Query<Option<String>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,

@@ -63,6 +63,7 @@ impl EventTypes {
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         /// Only those under this heading.
+        #[oai(validator(max_length = 200))]
         group: Query<Option<String>>,
         /// Only those that are archived (`true`), or that are not (`false`).
         archived: Query<Option<bool>>,
@@ -89,6 +90,7 @@ impl EventTypes {
         Data(state): Data<&ApiState>,
         auth: Authenticated,
         /// Only those under this heading.
+        #[oai(validator(max_length = 200))]
         group: Query<Option<String>>,
         /// Only those that are archived (`true`), or that are not (`false`).
         archived: Query<Option<bool>>,

@@ -127,6 +127,7 @@ impl Snippets {
         /// The endpoint's id.
         id: Path<String>,
         /// Only those in this language, such as `Python`.
+        #[oai(validator(max_length = 100))]
         language: Query<Option<String>>,
         /// Only those for this.
         purpose: Query<Option<PurposeJson>>,

@@ -147,6 +147,15 @@ impl Owned {
         format!("{path}?{}", operation.required)
     }
 
+    /// An example of a body with the owned endpoint in it, and something where the document shows no secret.
+    fn named_in(&self, example: &Value) -> Value {
+        let mut body: Value = serde_json::from_str(&example.to_string().replace("********", "pat-eu1-0")).unwrap();
+        if let Some(endpoint) = body.get_mut("endpoint_id") {
+            *endpoint = json!(self.ids["/v1/endpoints/{id}"].as_str());
+        }
+        body
+    }
+
     /// Whether the answer has something of it that the caller did not say.
     fn is_in(&self, answer: &str, said: &str) -> bool {
         let mut ids = self.ids.values().filter(|id| !said.contains(id.as_str()));
@@ -161,7 +170,7 @@ fn filled(path: &str, id: &str) -> String {
 
 /// Saves a template of the tenant's own: a shipped one under another name.
 async fn template(owner: &Tenant) -> String {
-    let (_, shipped) = owner.api.get("/v1/templates/slack").await.unwrap();
+    let (_, shipped) = owner.api.get("/v1/templates/hubspot").await.unwrap();
     let mut template = shipped["template"].clone();
     if template.is_null() {
         template = shipped;
@@ -199,6 +208,7 @@ impl Callers {
 }
 
 /// A call, and what may come of it.
+#[derive(Clone)]
 struct Case {
     what: String,
     caller: ApiClient,
@@ -215,52 +225,66 @@ struct Case {
 const NOWHERE: &str = "00000000000000000000000000";
 
 fn cases(operation: &Operation, owned: &Owned, callers: &Callers) -> Vec<Case> {
-    let body = operation.body.as_ref().map(|body| body.to_string().into_bytes());
-    let base = |what: &str, caller: &ApiClient, statuses| Case {
-        what: what.to_owned(),
-        caller: caller.clone(),
+    let example = operation.body.as_ref().map(|body| owned.named_in(body));
+    let rightful = if operation.for_operators { &callers.operator } else { &callers.owner };
+    let base = Case {
+        what: String::new(),
+        caller: rightful.clone(),
         without_key: false,
         path: owned.path(operation),
-        body: body.clone(),
-        statuses,
+        body: example.as_ref().map(|body| body.to_string().into_bytes()),
+        statuses: &[],
         names: None,
         is_foreign: false,
     };
-    let rightful = if operation.for_operators { &callers.operator } else { &callers.owner };
-    let mut cases = vec![Case { without_key: true, ..base("no key", rightful, &[401]) }];
-    let unscoped = if operation.for_operators { &callers.owner } else { &callers.without[&operation.scope] };
-    cases.push(base("a key without the scope", unscoped, &[403]));
-    let takes_id = operation.path.contains('{');
-    let is_owned = takes_id && !owned.path(operation).contains('{');
-    if !operation.for_operators {
-        let found: &[u16] = if is_owned { &[404] } else { &[200, 201, 202, 204, 404, 409, 422] };
-        cases.push(Case { is_foreign: true, ..base("another tenant's key", &callers.foreign, found) });
-    }
-    if takes_id {
-        for (what, id) in
-            [("an id that does not exist", nowhere(&owned.path(operation))), ("an over-long id", "x".repeat(4_000))]
-        {
-            let path = format!("{}?{}", filled(&operation.path, &id), operation.required);
-            cases.push(Case { path, ..base(what, rightful, &[404]) });
-        }
-    }
-    if let Some(example) = &operation.body {
-        let given = |what: &str, body: Vec<u8>, statuses, names: Option<&str>| Case {
-            body: Some(body),
-            names: names.map(str::to_owned),
-            ..base(what, rightful, statuses)
-        };
-        cases.push(given("a malformed body", b"{".to_vec(), &[400], None));
-        cases.push(given("an unknown field", with(example, "no_such_field", json!(1)), &[422], Some("no_such_field")));
-        let texts = example.as_object().into_iter().flatten().filter(|(_, value)| value.is_string());
-        for (name, _) in texts {
-            let long = with(example, name, json!("x".repeat(70_000)));
-            cases.push(given(&format!("an over-long {name}"), long, &[422], Some(name)));
-        }
-    }
+    let mut cases = by_callers(operation, owned, callers, &base);
+    cases.extend(with_other_ids(operation, owned, &base));
+    cases.extend(example.iter().flat_map(|example| with_other_bodies(example, &base)));
     for name in &operation.query {
-        let path = format!("{}&{name}={}", owned.path(operation), "x".repeat(5_000));
-        cases.push(Case { path, ..base(&format!("an over-long {name}"), rightful, &[400, 422]) });
+        let path = owned.path(operation).replace(&operation.required, "");
+        let path = format!("{path}&{name}={}", "x".repeat(5_000));
+        cases.push(Case { path, ..base.but(&format!("an over-long {name}"), &[400, 422]) });
+    }
+    cases
+}
+
+fn by_callers(operation: &Operation, owned: &Owned, callers: &Callers, base: &Case) -> Vec<Case> {
+    let mut cases = vec![Case { without_key: true, ..base.but("no key", &[401]) }];
+    let unscoped = if operation.for_operators { &callers.owner } else { &callers.without[&operation.scope] };
+    cases.push(Case { caller: unscoped.clone(), ..base.but("a key without the scope", &[403]) });
+    if !operation.for_operators {
+        let is_owned = operation.path.contains('{') && !owned.path(operation).contains('{');
+        let statuses: &[u16] = if is_owned { &[404] } else { &[200, 201, 202, 204, 404, 409, 422] };
+        let foreign = base.but("another tenant's key", statuses);
+        cases.push(Case { caller: callers.foreign.clone(), is_foreign: true, ..foreign });
+    }
+    cases
+}
+
+fn with_other_ids(operation: &Operation, owned: &Owned, base: &Case) -> Vec<Case> {
+    if !operation.path.contains('{') {
+        return Vec::new();
+    }
+    let ids = [("an id that does not exist", nowhere(&owned.path(operation))), ("an over-long id", "x".repeat(4_000))];
+    let path = |id: &str| format!("{}?{}", filled(&operation.path, id), operation.required);
+    ids.into_iter().map(|(what, id)| Case { path: path(&id), ..base.but(what, &[404]) }).collect()
+}
+
+fn with_other_bodies(example: &Value, base: &Case) -> Vec<Case> {
+    let unknown = with(example, "no_such_field", json!(1));
+    let mut cases = vec![
+        Case { body: Some(b"{".to_vec()), ..base.but("a malformed body", &[400]) },
+        Case { body: Some(unknown), names: Some("no_such_field".into()), ..base.but("an unknown field", &[422]) },
+    ];
+    let texts = example.as_object().into_iter().flatten().filter(|(_, value)| value.is_string());
+    for (name, _) in texts {
+        // A message to be verified may be as large as one that is sent.
+        let (length, too_large): (_, &[u16]) = if name == "body" { (3 << 20, &[413]) } else { (70_000, &[422]) };
+        let body = Some(with(example, name, json!("x".repeat(length))));
+        // No such id is the right answer to an id of any length, and comes first where the path has one.
+        let statuses: &[u16] = if name.ends_with("_id") || base.path.contains('{') { &[404, 422] } else { too_large };
+        let names = (statuses == [422]).then(|| name.clone());
+        cases.push(Case { body, names, ..base.but(&format!("an over-long {name}"), statuses) });
     }
     cases
 }
@@ -281,6 +305,10 @@ fn with(example: &Value, name: &str, value: Value) -> Vec<u8> {
 }
 
 impl Case {
+    fn but(&self, what: &str, statuses: &'static [u16]) -> Self {
+        Self { what: what.to_owned(), statuses, ..self.clone() }
+    }
+
     async fn holds(&self, operation: &Operation, owned: &Owned) -> Result<(), String> {
         let mut request = self.caller.request(operation.method.clone(), &self.path);
         if self.without_key {
@@ -301,7 +329,8 @@ impl Case {
         if !operation.statuses.contains(&status) {
             return Err(format!("{status} is not in the document: {shown}"));
         }
-        if self.is_foreign && owned.is_in(&text, &self.path) {
+        let said = format!("{} {}", self.path, String::from_utf8_lossy(self.body.as_deref().unwrap_or_default()));
+        if self.is_foreign && owned.is_in(&text, &said) {
             return Err(format!("something of the owner's is shown: {shown}"));
         }
         if status < 400 {
