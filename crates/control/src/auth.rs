@@ -145,6 +145,8 @@ scopes! {
     TemplatesWrite = "templates:write",
     /// Publish events.
     EventsPublish = "events:publish",
+    /// See events with their payload, and why they were delivered or not.
+    EventsRead = "events:read",
     /// See the catalogue of event types, which belongs to the whole deployment.
     EventTypesRead = "event-types:read",
     /// Make, change and delete event types; operator keys only.
@@ -167,6 +169,8 @@ scopes! {
     SecurityWrite = "security:write",
     /// See the audit log.
     AuditRead = "audit:read",
+    /// Try deliveries again at once, and cancel them.
+    DeliveriesWrite = "deliveries:write",
 }
 
 impl Scope {

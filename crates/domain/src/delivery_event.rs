@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Attempt, Delivery, DeliveryKind, DirectoryVersion, EndpointId, ErrorClass, EventId, MessageId, Run,
-    SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    SourceCoordinates, SubscriptionId, TenantId, Timestamp, delivery::Header,
 };
 
 /// One thing that happened to one delivery. Keyed by message id.
@@ -74,12 +74,35 @@ pub struct Attempted {
     pub error: Option<ErrorClass>,
     /// The failure in words, host only, no secrets.
     pub error_message: Option<String>,
-    /// The first bytes of the answer's body, at most 16 KiB.
+    /// The first bytes of the answer's body, at most 16 KiB, without what the request had that is secret.
     pub response_excerpt: Option<String>,
     /// What follows.
     pub next: AfterAttempt,
     /// When the next attempt is due, if `next` is a retry.
     pub next_attempt_at: Option<Timestamp>,
+    /// The headers that were sent, those that are secret masked.
+    #[serde(default)]
+    pub request_headers: Vec<Header>,
+    /// The answer's headers, masked likewise.
+    #[serde(default)]
+    pub response_headers: Vec<Header>,
+    /// How long its parts took.
+    #[serde(default)]
+    pub phases: Option<Phases>,
+}
+
+/// How long the parts of an attempt took, microseconds. What a connection that was there already had taken is none, as
+/// is what was not reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Looking up the host's addresses.
+    pub dns_us: Option<i64>,
+    /// Connecting to one of them, or through the proxy.
+    pub connect_us: Option<i64>,
+    /// The TLS handshake.
+    pub tls_us: Option<i64>,
+    /// From there to the head of the answer, or to the failure.
+    pub wait_us: Option<i64>,
 }
 
 /// What follows an attempt.

@@ -25,6 +25,7 @@ pub mod ip_rules;
 pub mod json_text;
 pub mod limiter;
 pub mod mapping;
+pub mod masking;
 pub mod message_id;
 pub mod monotonic;
 pub mod outcome;

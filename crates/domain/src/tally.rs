@@ -162,6 +162,9 @@ mod tests {
             response_excerpt: None,
             next,
             next_attempt_at: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            phases: None,
         }))
     }
 

@@ -21,6 +21,7 @@ mod partition_reader;
 mod pattern;
 mod producer;
 mod record;
+mod record_fetcher;
 mod records;
 mod registry;
 mod rejected;
@@ -55,6 +56,7 @@ pub use partition_reader::{CursorEvent, PartitionCursor, PartitionReader, StartA
 pub use pattern::{InvalidTopicPattern, TopicPattern};
 pub use producer::{Ack, ProduceError, Producer, Sink};
 pub use record::{Headers, Outgoing, Record};
+pub use record_fetcher::RecordFetcher;
 pub use records::{DlqRecord, LogRecord, ProgressRecord, StateRecord};
 pub use registry::{
     AvroError, AvroJson, InvalidRegistry, RegistryConfig, SchemaId, SchemaRegistry, cloudevent_to_json,

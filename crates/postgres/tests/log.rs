@@ -4,12 +4,13 @@ use postrider_domain::{
     ConfigBody, DeliveryKind, DirectoryVersion, EndpointId, EntityId, EntityKind, EventId, MessageId, Run,
     SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     config_entry::{Deleted, Tenant},
-    delivery_event::{HeldRange, RangeReason},
+    delivery::Header,
+    delivery_event::{HeldRange, Phases, RangeReason},
 };
 use postrider_postgres::{
     Database, connect, connect_service,
     delivery_log::{
-        AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, HeldAt, attempts_of, end_ranges, insert_attempts,
+        AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus, HeldAt, attempts_of, end_ranges, get, insert_attempts,
         list, lock_out_deliveries, lock_out_ranges, runs_of, upsert_deliveries,
     },
     local::LocalPostgres,
@@ -51,6 +52,7 @@ fn row(message: &str, attempt: i32, status: DeliveryStatus) -> DeliveryRow {
         next_attempt_at: None,
         matched_at: Timestamp::from_millis(1_000),
         updated_at: Timestamp::from_millis(2_000),
+        payload: None,
     }
 }
 
@@ -68,6 +70,9 @@ fn attempt(offset: i64) -> AttemptRow {
         error: Some("http_server_error".to_owned()),
         error_message: None,
         response_excerpt: Some("oops".to_owned()),
+        request_headers: vec![Header { name: "x-a".to_owned(), value: "\"b\" é".to_owned() }; 2],
+        response_headers: Vec::new(),
+        phases: Phases { dns_us: Some(1), connect_us: None, tls_us: Some(3), wait_us: Some(4) },
     }
 }
 
@@ -109,6 +114,19 @@ async fn a_row_changes_only_forward_in_attempt_and_rank() {
     let stored = runs_of(&mut conn, &tenant(), &message).await.unwrap().remove(0);
     assert_eq!(stored.status, DeliveryStatus::Delivered, "a late cancellation does not undo it");
     assert_eq!((stored.last_status, stored.last_error), (Some(204), None));
+}
+
+#[tokio::test]
+async fn a_row_knows_the_place_of_its_payload_until_it_is_told_another() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let at = |offset| Some(SourceCoordinates { topic: "postrider.deliveries".into(), partition: 3, offset });
+    for (attempt, told, known) in [(1, None, None), (2, at(7), at(7)), (3, None, at(7)), (4, at(9), at(9))] {
+        let written = DeliveryRow { payload: told, ..row("msg_1", attempt, DeliveryStatus::Retrying) };
+        upsert_deliveries(&mut conn, &[written]).await.unwrap();
+        let stored = get(&mut conn, &tenant(), &MessageId::from_trusted("msg_1"), &Run::LIVE).await.unwrap().unwrap();
+        assert_eq!((stored.attempt, stored.payload), (attempt, known));
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use postrider_domain::delivery_event::{AfterAttempt, Attempted};
+use postrider_domain::delivery::Header;
+use postrider_domain::delivery_event::{AfterAttempt, Attempted, Phases};
 use postrider_domain::{
     Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates,
     SubscriptionId, TenantId, Timestamp,
@@ -132,6 +133,23 @@ fn attempt(number: usize, tenant: &TenantId, endpoint: &EndpointId, now: Timesta
             response_excerpt: Some("ok".to_owned()),
             next: AfterAttempt::Delivered,
             next_attempt_at: None,
+            request_headers: headers(&[
+                ("content-type", "application/json"),
+                ("webhook-id", "msg_4kq2x9vq3m7k8n5p4r6s0t1w2z"),
+                ("webhook-timestamp", "1769860800"),
+                ("webhook-signature", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+                ("webhook-attempt", "1"),
+            ]),
+            response_headers: headers(&[
+                ("content-type", "text/plain"),
+                ("content-length", "2"),
+                ("date", "Sat, 31 Jan 2026 12:00:00 GMT"),
+            ]),
+            phases: Some(Phases { wait_us: Some(19_000), ..Phases::default() }),
         }),
     }
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Vec<Header> {
+    pairs.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: (*value).to_owned() }).collect()
 }

@@ -1,23 +1,32 @@
-//! `/v1/deliveries`: what became of events, endpoint by endpoint.
+//! `/v1/deliveries`: what became of events, endpoint by endpoint, and what to do about those that wait.
 
 use poem::web::Data;
 use poem_openapi::{
     Enum, OpenApi,
     param::{Path, Query},
 };
-use postrider_domain::{EndpointId, EventId, MessageId};
+use postrider_domain::{EndpointId, ErrorClass, EventId, MessageId, Run, TenantId, Timestamp};
 use postrider_postgres::delivery_log::{self, DeliveryFilter, DeliveryStatus};
 
 use super::{
     access::Authenticated,
-    delivery_types::{Cursor, Delivery, Message},
+    delivery_payload::DeliveryPayload,
+    delivery_types::{Cursor, Delivery, Kind, MAX_MILLIS, Message, PendingDeliveries},
     openapi::Tag,
     pagination::{Page, PageRequest},
-    problem::{Problem, ProblemKind, ReadProblem},
-    respond::Found,
-    state::ApiState,
+    problem::{OrderProblem, PayloadProblem, Problem, ProblemKind, ReadProblem},
+    respond::{Accepted, Found},
+    state::{ApiConfig, ApiState},
 };
-use crate::auth::Scope;
+use crate::{
+    audit::Actor,
+    auth::Scope,
+    clock,
+    manage::delivery_orders::{self, OrderError, Ordering},
+};
+
+/// Up to where what waits is counted, of each kind.
+const MAX_COUNTED: i64 = 100_000;
 
 /// The operations.
 pub(crate) struct Deliveries;
@@ -100,6 +109,16 @@ impl Deliveries {
         /// Only those of this event: one for each endpoint that it went to, and run.
         #[oai(validator(max_length = 1024))]
         event_id: Query<Option<String>>,
+        /// Only those whose last attempt failed so: a name as in `last_error`.
+        error_class: Query<Option<String>>,
+        /// Only those whose last answer had this HTTP status: 100 to 999.
+        http_status: Query<Option<i32>>,
+        /// Only those that were matched then or later, RFC 3339.
+        since: Query<Option<String>>,
+        /// Only those that were matched before, RFC 3339.
+        until: Query<Option<String>>,
+        /// Only live ones, or only test sends.
+        kind: Query<Option<Kind>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
         /// How many at most: 1 to 100, 20 if not given.
@@ -112,6 +131,11 @@ impl Deliveries {
             status: status.0.map(Into::into),
             message: message_id.0.map(|text| parse_parameter::<MessageId>("message_id", &text)).transpose()?,
             event: event_id.0.map(|text| storable("event_id", text)).transpose()?.map(EventId::from_trusted),
+            error: error_class.0.map(|text| parse_parameter("error_class", &text)).transpose()?.map(ErrorClass::as_str),
+            http_status: http_status.0.map(http_status_parameter).transpose()?,
+            since: since.0.map(|text| time("since", &text)).transpose()?,
+            until: until.0.map(|text| time("until", &text)).transpose()?,
+            kind: kind.0.map(Into::into),
         };
         let page = PageRequest::<Cursor>::parse(cursor.0.as_deref(), limit.0)?;
         let after = page.after.as_ref().map(|cursor| &cursor.0);
@@ -119,6 +143,25 @@ impl Deliveries {
         let rows = delivery_log::list(&mut transaction, tenant, &filter, after, page.rows_to_read()).await?;
         transaction.commit().await?;
         Ok(Found(page.page(rows, |row| Cursor(row.key()).to_string(), |row| Ok(row.into()))?))
+    }
+
+    /// Count what waits
+    ///
+    /// Scope `deliveries:read`. How many deliveries wait, by what they wait for. What was matched and not looked at yet
+    /// is in no count: it is the lag of the dispatchers, a metric of the deployment.
+    #[oai(path = "/deliveries/pending", method = "get", operation_id = "countPendingDeliveries")]
+    async fn pending(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        /// Only those to this endpoint.
+        endpoint_id: Query<Option<String>>,
+    ) -> Result<Found<PendingDeliveries>, ReadProblem> {
+        let tenant = auth.tenant(Scope::DeliveriesRead)?;
+        let endpoint: Option<EndpointId> =
+            endpoint_id.0.map(|text| parse_parameter("endpoint_id", &text)).transpose()?;
+        let mut conn = state.pool.tenant(tenant).await?;
+        Ok(Found(delivery_log::pending(&mut conn, tenant, endpoint.as_ref(), MAX_COUNTED).await?.into()))
     }
 
     /// Get a message's deliveries
@@ -141,6 +184,124 @@ impl Deliveries {
         let attempts = delivery_log::attempts_of(&mut conn, tenant, &message).await?;
         Ok(Found(Message::assemble(runs, attempts).ok_or_else(missing)?))
     }
+
+    /// Get what a delivery sends
+    ///
+    /// Scope `deliveries:read`. The request's body as it was rendered when the event was matched, read from Kafka, which
+    /// keeps it for seven days after the delivery was last handed over, or 30 where it is held; after that 410.
+    #[oai(path = "/deliveries/:message_id/payload", method = "get", operation_id = "getDeliveryPayload")]
+    async fn payload(
+        &self,
+        Data(state): Data<&ApiState>,
+        Data(config): Data<&ApiConfig>,
+        auth: Authenticated,
+        /// The message's id.
+        message_id: Path<String>,
+        /// Which run: `0`, the live one, if not given.
+        run: Query<Option<String>>,
+    ) -> Result<Found<DeliveryPayload>, PayloadProblem> {
+        let tenant = auth.tenant(Scope::DeliveriesRead)?;
+        let actor = auth.0.actor();
+        let ordered = Ordered::parse(&message_id, run.0.as_deref())?;
+        let stored = delivery_orders::payload(ordered.ordering(state, config, tenant, &actor)).await;
+        Ok(Found(stored.map_err(|error| ordered.not_done(error))?.delivery.into()))
+    }
+
+    /// Try a delivery again now
+    ///
+    /// Scope `deliveries:write`. For a delivery that waits for its next attempt: it goes to its endpoint at once, and
+    /// what was left waiting of it is dropped. The attempt counts as the one that was due. Not for what is held (its
+    /// endpoint has to go on), what is in the dead-letter queue (redrive it), nor for ordered endpoints.
+    #[oai(path = "/deliveries/:message_id/retry", method = "post", operation_id = "retryDelivery")]
+    async fn retry(
+        &self,
+        Data(state): Data<&ApiState>,
+        Data(config): Data<&ApiConfig>,
+        auth: Authenticated,
+        /// The message's id.
+        message_id: Path<String>,
+        /// Which run: `0`, the live one, if not given.
+        run: Query<Option<String>>,
+    ) -> Result<Accepted<Delivery>, OrderProblem> {
+        let tenant = auth.tenant(Scope::DeliveriesWrite)?;
+        let actor = auth.0.actor();
+        let ordered = Ordered::parse(&message_id, run.0.as_deref())?;
+        let row = delivery_orders::retry(ordered.ordering(state, config, tenant, &actor)).await;
+        Ok(Accepted(row.map_err(|error| ordered.not_done(error))?.into()))
+    }
+
+    /// Cancel a delivery
+    ///
+    /// Scope `deliveries:write`. For a delivery that waits, is held or is to be tried again: no further attempt is made.
+    /// One that is being made just now may still succeed, and then counts.
+    #[oai(path = "/deliveries/:message_id/cancel", method = "post", operation_id = "cancelDelivery")]
+    async fn cancel(
+        &self,
+        Data(state): Data<&ApiState>,
+        Data(config): Data<&ApiConfig>,
+        auth: Authenticated,
+        /// The message's id.
+        message_id: Path<String>,
+        /// Which run: `0`, the live one, if not given.
+        run: Query<Option<String>>,
+    ) -> Result<Accepted<Delivery>, OrderProblem> {
+        let tenant = auth.tenant(Scope::DeliveriesWrite)?;
+        let actor = auth.0.actor();
+        let ordered = Ordered::parse(&message_id, run.0.as_deref())?;
+        let row = delivery_orders::cancel(ordered.ordering(state, config, tenant, &actor)).await;
+        Ok(Accepted(row.map_err(|error| ordered.not_done(error))?.into()))
+    }
+}
+
+/// Which run of which message a request is about.
+struct Ordered {
+    message: MessageId,
+    run: Run,
+}
+
+impl Ordered {
+    fn parse(message: &str, run: Option<&str>) -> Result<Self, Problem> {
+        let run = run.map_or(Ok(Run::LIVE), |text| parse_parameter("run", text))?;
+        let message = message.parse().map_err(|_| Problem::not_found("delivery", message))?;
+        Ok(Self { message, run })
+    }
+
+    fn ordering<'a>(
+        &'a self,
+        state: &'a ApiState,
+        config: &ApiConfig,
+        tenant: &'a TenantId,
+        actor: &'a Actor,
+    ) -> Ordering<'a> {
+        let (patience, now) = (config.publish_timeout, clock::now());
+        Ordering { state, patience, tenant, message: &self.message, run: &self.run, actor, now }
+    }
+
+    fn not_done(&self, error: OrderError) -> Problem {
+        match error {
+            OrderError::NotFound if self.run == Run::LIVE => Problem::not_found("delivery", self.message.as_str()),
+            OrderError::NotFound => {
+                Problem::not_found("delivery", &format!("{} in the run {}", self.message, self.run)).at("run")
+            }
+            OrderError::State(_) => Problem::new(ProblemKind::Conflict, error.to_string()),
+            OrderError::Gone => Problem::new(ProblemKind::PayloadGone, error.to_string()),
+            OrderError::Unavailable(_) => Problem::new(ProblemKind::Unavailable, error.to_string()),
+            OrderError::Database(error) => error.into(),
+        }
+    }
+}
+
+fn http_status_parameter(status: i32) -> Result<i32, Problem> {
+    let problem = || Problem::new(ProblemKind::BadRequest, "http_status must be 100 to 999").at("http_status");
+    (100..=999).contains(&status).then_some(status).ok_or_else(problem)
+}
+
+fn time(name: &'static str, text: &str) -> Result<Timestamp, Problem> {
+    let problem = || {
+        let detail = format!("{name} is not a time: expected RFC 3339, as 2026-01-31T12:00:00Z");
+        Problem::new(ProblemKind::BadRequest, detail).at(name)
+    };
+    Timestamp::parse_rfc3339(text).filter(|time| (0..=MAX_MILLIS).contains(&time.as_millis())).ok_or_else(problem)
 }
 
 /// An id given as a parameter.

@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use poem_openapi::{Enum, Object, types::Example};
-use postrider_domain::{DeliveryKind, MessageId, Timestamp};
-use postrider_postgres::delivery_log::{AttemptRow, DeliveryKey, DeliveryRow};
+use postrider_domain::{DeliveryKind, MessageId, SourceCoordinates, Timestamp, delivery::Header, masking::MASK};
+use postrider_postgres::delivery_log::{AttemptRow, DeliveryKey, DeliveryRow, PendingCounts};
 
 use super::{deliveries::Status, schema::Time};
 
@@ -19,8 +19,18 @@ pub(super) enum Kind {
     Test,
 }
 
+impl From<Kind> for DeliveryKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Live => Self::Live,
+            Kind::Test => Self::Test,
+        }
+    }
+}
+
 /// Where an event's record stands in Kafka.
 #[derive(Debug, Object)]
+#[oai(example)]
 pub(super) struct Source {
     /// The topic.
     topic: String,
@@ -86,8 +96,57 @@ pub(super) struct Attempt {
     error: Option<String>,
     /// The failure in words.
     error_message: Option<String>,
-    /// The first bytes of the answer's body, at most 16 KiB.
+    /// The headers that were sent, in order; `***` stands for a value that is secret: of the endpoint's own headers and
+    /// of such as `authorization`. Empty if nothing was sent.
+    request_headers: Vec<NamedValue>,
+    /// The answer's headers, at most 16 KiB; `***` stands for what is secret by its name, or was sent as such.
+    response_headers: Vec<NamedValue>,
+    /// The first bytes of the answer's body, at most 16 KiB; `***` likewise.
     response_excerpt: Option<String>,
+    /// How long its parts took.
+    phases: AttemptPhases,
+}
+
+/// A header.
+#[derive(Debug, Object)]
+#[oai(rename = "HeaderValue")]
+pub(super) struct NamedValue {
+    /// Its name, in lower case.
+    name: String,
+    /// Its value.
+    value: String,
+}
+
+/// How long the parts of an attempt took, milliseconds. `dns`, `connect` and `tls` are null on a connection that was
+/// there already; all of them, where they were not reached.
+#[derive(Debug, Object)]
+pub(super) struct AttemptPhases {
+    /// Looking up the host's addresses.
+    dns_ms: Option<f64>,
+    /// Connecting to one of them, or through the proxy.
+    connect_ms: Option<f64>,
+    /// The TLS handshake.
+    tls_ms: Option<f64>,
+    /// From there to the head of the answer, or to the failure.
+    wait_ms: Option<f64>,
+    /// All of it, with the reading of the answer's body.
+    total_ms: f64,
+}
+
+/// What waits of a tenant's deliveries, or of one endpoint's.
+#[derive(Debug, Object)]
+#[oai(example)]
+pub(super) struct PendingDeliveries {
+    /// Put aside for a short while, because their endpoint has no room.
+    waiting: i64,
+    /// Put aside until their endpoint goes on.
+    held: i64,
+    /// To be tried again after a failure.
+    retrying: i64,
+    /// All of them.
+    total: i64,
+    /// Whether counting stopped at 100,000 of one kind: there may be more.
+    more: bool,
 }
 
 /// One run of a message.
@@ -123,6 +182,12 @@ impl Message {
     }
 }
 
+impl From<&SourceCoordinates> for Source {
+    fn from(at: &SourceCoordinates) -> Self {
+        Self { topic: at.topic.to_string(), partition: at.partition, offset: at.offset }
+    }
+}
+
 impl From<DeliveryRow> for Delivery {
     fn from(row: DeliveryRow) -> Self {
         Self {
@@ -136,11 +201,7 @@ impl From<DeliveryRow> for Delivery {
                 DeliveryKind::Live => Kind::Live,
                 DeliveryKind::Test => Kind::Test,
             },
-            source: Source {
-                topic: row.source.topic.to_string(),
-                partition: row.source.partition,
-                offset: row.source.offset,
-            },
+            source: (&row.source).into(),
             status: row.status.into(),
             attempt: row.attempt,
             last_status: row.last_status,
@@ -162,8 +223,29 @@ impl From<AttemptRow> for Attempt {
             status: row.status,
             error: row.error,
             error_message: row.error_message,
+            request_headers: named_values(row.request_headers),
+            response_headers: named_values(row.response_headers),
             response_excerpt: row.response_excerpt,
+            phases: AttemptPhases {
+                dns_ms: row.phases.dns_us.map(milliseconds),
+                connect_ms: row.phases.connect_us.map(milliseconds),
+                tls_ms: row.phases.tls_us.map(milliseconds),
+                wait_ms: row.phases.wait_us.map(milliseconds),
+                total_ms: milliseconds(row.duration_us),
+            },
         }
+    }
+}
+
+/// Headers as they are shown.
+pub(super) fn named_values(headers: Vec<Header>) -> Vec<NamedValue> {
+    headers.into_iter().map(|Header { name, value }| NamedValue { name, value }).collect()
+}
+
+impl From<PendingCounts> for PendingDeliveries {
+    fn from(counts: PendingCounts) -> Self {
+        let PendingCounts { waiting, held, retrying, more } = counts;
+        Self { waiting, held, retrying, total: waiting + held + retrying, more }
     }
 }
 
@@ -200,7 +282,13 @@ impl FromStr for Cursor {
 }
 
 /// The end of the year 9999.
-const MAX_MILLIS: i64 = 253_402_300_799_999;
+pub(super) const MAX_MILLIS: i64 = 253_402_300_799_999;
+
+impl Example for Source {
+    fn example() -> Self {
+        Self { topic: "orders".to_owned(), partition: 2, offset: 52_017 }
+    }
+}
 
 impl Example for Delivery {
     fn example() -> Self {
@@ -212,7 +300,7 @@ impl Example for Delivery {
             event_id: "6:orders8:ord_1042".to_owned(),
             event_type: "order.created".to_owned(),
             kind: Kind::Live,
-            source: Source { topic: "orders".to_owned(), partition: 2, offset: 52_017 },
+            source: Source::example(),
             status: Status::Retrying,
             attempt: 1,
             last_status: Some(503),
@@ -234,8 +322,32 @@ impl Example for Attempt {
             status: Some(503),
             error: Some("http_server_error".to_owned()),
             error_message: Some("the endpoint answered 503".to_owned()),
+            request_headers: named_values(vec![
+                header("content-type", "application/json"),
+                header("webhook-id", EXAMPLE_MESSAGE),
+                header("webhook-timestamp", "1769860800"),
+                header("x-team", MASK),
+            ]),
+            response_headers: named_values(vec![header("retry-after", "120")]),
             response_excerpt: Some("try later".to_owned()),
+            phases: AttemptPhases {
+                dns_ms: Some(1.2),
+                connect_ms: Some(2.1),
+                tls_ms: Some(4.5),
+                wait_ms: Some(4.0),
+                total_ms: 12.3,
+            },
         }
+    }
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: value.to_owned() }
+}
+
+impl Example for PendingDeliveries {
+    fn example() -> Self {
+        PendingCounts { waiting: 3, held: 1_204, retrying: 17, more: false }.into()
     }
 }
 

@@ -9,7 +9,9 @@ use postrider_kafka::{Headers, Layout, Outgoing, ProduceError, Producer};
 use super::state::{EventToPublish, PublishError, Published, Publisher};
 
 /// The CloudEvents `source` of what is published over HTTP.
-const SOURCE: &str = "/v1/events";
+pub(super) const HTTP_SOURCE: &str = "/v1/events";
+/// The name of the source that is configured for it in every deployment.
+pub const HTTP_SOURCE_NAME: &str = "events";
 
 /// Writes events with the deployment's producer.
 pub struct KafkaPublisher {
@@ -53,7 +55,7 @@ fn headers(event: &EventToPublish) -> Headers {
     let mut push = |name: &'static str, value: &str| headers.push(name, Bytes::copy_from_slice(value.as_bytes()));
     push("ce_specversion", "1.0");
     push("ce_id", &event.id);
-    push("ce_source", SOURCE);
+    push("ce_source", HTTP_SOURCE);
     push("ce_type", &event.event_type);
     push("ce_time", &event.time.to_rfc3339());
     push("ce_tenant", event.tenant.as_str());

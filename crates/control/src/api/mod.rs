@@ -13,6 +13,7 @@ mod dead_letter_selection;
 mod dead_letter_types;
 mod dead_letters;
 mod deliveries;
+mod delivery_payload;
 mod delivery_types;
 mod endpoint_action_types;
 mod endpoint_actions;
@@ -26,14 +27,17 @@ mod endpoint_types;
 mod endpoint_verification;
 mod endpoints;
 mod etag;
+mod event_input;
 mod event_type_types;
 mod event_types;
 mod events;
+mod explain_types;
 mod frame;
 mod gzip;
 mod health;
 mod idempotency;
 mod ip_rules;
+mod kafka_deliveries;
 mod kafka_publisher;
 mod openapi;
 mod ordered_json;
@@ -68,11 +72,12 @@ mod validate;
 mod verify_signature;
 
 pub use cors::is_origin;
-pub use kafka_publisher::KafkaPublisher;
+pub use kafka_deliveries::KafkaDeliveries;
+pub use kafka_publisher::{HTTP_SOURCE_NAME, KafkaPublisher};
 pub use openapi::openapi_document;
 pub use problem::{Problem, ProblemKind};
 pub use server::{Api, ApiError, serve};
 pub use state::{
-    ApiConfig, ApiState, CertificateCheck, EventToPublish, Handshakes, HostResolver, PublishError, Published,
-    Publisher, Question, Reply,
+    ApiConfig, ApiState, CertificateCheck, DeliveryStore, EventReader, EventToPublish, Handshakes, HostResolver,
+    NoEvents, PublishError, Published, Publisher, Question, Reply, StoredDelivery,
 };

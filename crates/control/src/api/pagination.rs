@@ -56,15 +56,21 @@ impl<C: FromStr> PageRequest<C> {
     /// Makes the page of the rows read. `cursor` gives an entry's place as text.
     pub fn page<R, T: ParseFromJSON + ToJSON + Example>(
         &self,
-        mut rows: Vec<R>,
+        rows: Vec<R>,
         cursor: impl Fn(&R) -> String,
         into: impl Fn(R) -> Result<T, Problem>,
     ) -> Result<Page<T>, Problem> {
+        let (rows, next_cursor) = self.cut(rows, cursor);
+        Ok(Page { data: rows.into_iter().map(into).collect::<Result<_, _>>()?, next_cursor })
+    }
+
+    /// The rows of the page of those read, and what leads to the next one.
+    pub fn cut<R>(&self, mut rows: Vec<R>, cursor: impl Fn(&R) -> String) -> (Vec<R>, Option<String>) {
         let limit = self.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = rows.last().filter(|_| more).map(|row| BASE64_URL_SAFE_NO_PAD.encode(cursor(row)));
-        Ok(Page { data: rows.into_iter().map(into).collect::<Result<_, _>>()?, next_cursor })
+        (rows, next_cursor)
     }
 }
 

@@ -42,6 +42,8 @@ pub enum ProblemKind {
     Conflict,
     /// `If-Match` names another version than the present one.
     PreconditionFailed,
+    /// Kafka does not have the payload any more.
+    PayloadGone,
     /// The body is over the limit.
     PayloadTooLarge,
     /// The body is not JSON by its content type.
@@ -74,6 +76,7 @@ impl ProblemKind {
             Self::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, "precondition-failed", "It was changed meanwhile")
             }
+            Self::PayloadGone => (StatusCode::GONE, "payload-gone", "The payload is not kept any more"),
             Self::PayloadTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "The request's body is too large")
             }
@@ -395,6 +398,33 @@ documented_problems!(
     Conflict => "It has ended, so that nothing can be changed about it.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "Kafka or the database can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation that reads a payload from Kafka may answer instead.
+    PayloadProblem:
+    BadRequest => "A parameter can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    PayloadGone => "Kafka does not keep it any more, or something else stands in its place now.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database or Kafka can't be reached for now.",
+);
+
+documented_problems!(
+    /// What an operation on a delivery that waits may answer instead.
+    OrderProblem:
+    BadRequest => "A parameter can't be read.",
+    Unauthenticated => "No API key, or one that is unknown, expired or revoked.",
+    Forbidden => "The key lacks the scope, or belongs to another tenant.",
+    NotFound => "No such thing for this tenant.",
+    Conflict => "The delivery is in no state in which this can be done; `detail` says what can.",
+    PayloadGone => "Kafka does not keep the delivery any more.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
+    Internal => "Postrider failed; its log has the reason under the request's id.",
+    Unavailable => "The database or Kafka can't be reached for now.",
 );
 
 fn documented(kind: ProblemKind, description: &'static str) -> MetaResponse {

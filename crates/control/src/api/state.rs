@@ -9,8 +9,9 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use postrider_domain::{
-    TenantId, Timestamp,
+    Delivery, Event, Routing, SourceCoordinates, TenantId, Timestamp,
     egress::{EgressPolicy, Url},
+    overrides::Override,
     seal::{KeyRing, Zeroizing},
 };
 use postrider_kafka::{BrokerClock, Readiness};
@@ -80,6 +81,10 @@ pub struct ApiState {
     pub replays: Arc<dyn ReplayJobs>,
     /// Sends tests.
     pub tests: Arc<dyn TestSender>,
+    /// Reads events again where they stand.
+    pub events: Arc<dyn EventReader>,
+    /// Reads deliveries where they stand, and writes orders about them.
+    pub deliveries: Arc<dyn DeliveryStore>,
     /// The time at the broker, by which events are matched: as far as this process's producer has learned it.
     pub broker_clock: BrokerClock,
     /// Where it notes what it refused.
@@ -178,4 +183,47 @@ pub enum PublishError {
 pub trait Publisher: Send + Sync {
     /// Writes `event`.
     fn publish(&self, event: EventToPublish) -> BoxFuture<'_, Result<Published, PublishError>>;
+}
+
+/// Why there are no events at some place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoEvents {
+    /// No source reads there, or nothing stands there (any more).
+    #[error("no event stands there")]
+    Gone,
+    /// What stands there is no event, for this reason.
+    #[error("{0}")]
+    Rejected(String),
+    /// It can't be told for now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Reads events of sources again, as the matcher would.
+pub trait EventReader: Send + Sync {
+    /// The events of the record that stands there, whosesoever they are.
+    fn events_at<'a>(&'a self, at: &'a SourceCoordinates) -> BoxFuture<'a, Result<Vec<Event>, NoEvents>>;
+}
+
+/// A delivery as its record has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDelivery {
+    /// The record's value, forwarded byte for byte.
+    pub value: Bytes,
+    /// What the value says.
+    pub delivery: Delivery,
+    /// What the headers say.
+    pub routing: Routing,
+}
+
+/// Deliveries where they stand in Kafka. Errors are in words: it does not answer.
+pub trait DeliveryStore: Send + Sync {
+    /// The delivery whose record stands there; none if none does (any more).
+    fn read<'a>(&'a self, at: &'a SourceCoordinates) -> BoxFuture<'a, Result<Option<StoredDelivery>, String>>;
+
+    /// Hands a delivery to its endpoint's dispatcher, by its routing; answers once that is acknowledged.
+    fn send<'a>(&'a self, stored: &'a StoredDelivery) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Orders something about a delivery; answers once that is acknowledged.
+    fn order<'a>(&'a self, order: &'a Override) -> BoxFuture<'a, Result<(), String>>;
 }

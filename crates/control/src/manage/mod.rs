@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub(crate) mod auto_disable;
+pub mod delivery_orders;
 mod edit;
 pub mod endpoint_metadata;
 pub mod endpoint_settings;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use postrider_domain::{
     DeliveryEvent, DeliveryEventBody, DeliveryKind, ErrorClass, MessageId, Run,
-    delivery_event::{AfterAttempt, Attempted},
+    delivery_event::{AfterAttempt, Attempted, CancelReason, Cancelled},
 };
 use postrider_kafka::held_place;
 use postrider_postgres::delivery_log::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt};
@@ -20,8 +20,13 @@ pub struct Rows {
 impl Rows {
     /// Adds an event that was read at `offset` of `partition`.
     pub fn add(&mut self, partition: i32, offset: i64, event: DeliveryEvent) {
-        if let DeliveryEventBody::Attempted(attempted) = &event.body {
-            self.attempts.push(attempt_row(partition, offset, &event, attempted));
+        match &event.body {
+            DeliveryEventBody::Attempted(attempted) => {
+                self.attempts.push(attempt_row(partition, offset, &event, attempted));
+            }
+            // What was left waiting of a delivery that was sent ahead of its time: the delivery itself goes on.
+            DeliveryEventBody::Cancelled(Cancelled { reason: CancelReason::Superseded }) => return,
+            _ => {}
         }
         let row = delivery_row(event);
         match self.deliveries.entry((row.message_id.clone(), row.run.clone())) {
@@ -51,6 +56,7 @@ fn advance(row: &mut DeliveryRow, next: DeliveryRow) {
     let has_verdict = next.last_status.is_some() || next.last_error.is_some();
     let before = std::mem::replace(row, next);
     row.matched_at = before.matched_at;
+    row.payload = row.payload.take().or(before.payload);
     if !has_verdict {
         row.last_status = before.last_status;
         row.last_error = before.last_error;
@@ -76,6 +82,8 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         DeliveryEventBody::Cancelled(_) => (DeliveryStatus::Cancelled, None, None, None),
     };
     let last_error_message = message(&event.body).map(str::to_owned).map(storable);
+    // Where it was held, it stands for longer.
+    let payload = event.held.clone().or(event.stored);
     let held = event.held.as_ref().filter(|_| status == DeliveryStatus::Held);
     DeliveryRow {
         rank: rank(status, &event.body),
@@ -97,6 +105,7 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         next_attempt_at,
         matched_at: event.matched_at,
         updated_at: event.at,
+        payload,
     }
 }
 
@@ -131,6 +140,9 @@ fn attempt_row(partition: i32, offset: i64, event: &DeliveryEvent, attempted: &A
         error: attempted.error.map(class_name),
         error_message: attempted.error_message.clone().map(storable),
         response_excerpt: attempted.response_excerpt.clone().map(storable),
+        request_headers: attempted.request_headers.clone(),
+        response_headers: attempted.response_headers.clone(),
+        phases: attempted.phases.unwrap_or_default(),
     }
 }
 
@@ -147,7 +159,7 @@ pub(super) fn storable(text: String) -> String {
 mod tests {
     use postrider_domain::{
         Attempt, DeliveryKind, EndpointId, EventId, JobId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
-        delivery_event::{CancelReason, Cancelled, DeadLettered, Held, HoldReason, ParkReason, Parked, Skipped},
+        delivery_event::{DeadLettered, Held, HoldReason, ParkReason, Parked, Skipped},
     };
 
     use super::*;
@@ -183,6 +195,9 @@ mod tests {
             response_excerpt: Some("a\0b".to_owned()),
             next,
             next_attempt_at: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            phases: None,
         })
     }
 
@@ -295,6 +310,27 @@ mod tests {
         let skipped = DeliveryEventBody::Skipped(Skipped { before: Timestamp::from_millis(5) });
         let row = outcome(vec![held(1, 10, 7), event(1, 20, skipped)]);
         assert_eq!((row.status, row.held), (DeliveryStatus::Skipped, None));
+    }
+
+    #[test]
+    fn what_was_superseded_says_nothing_about_the_delivery_that_went_ahead() {
+        let superseded = || DeliveryEventBody::Cancelled(Cancelled { reason: CancelReason::Superseded });
+        let row = outcome(vec![event(2, 10, failed()), event(2, 20, superseded())]);
+        assert_eq!(row.status, DeliveryStatus::Retrying);
+        let mut rows = Rows::default();
+        rows.add(0, 0, event(2, 20, superseded()));
+        assert!(rows.deliveries().is_empty());
+    }
+
+    #[test]
+    fn the_payload_is_where_the_delivery_was_seen_last() {
+        let at = |topic: &str, offset| SourceCoordinates { topic: topic.into(), partition: 2, offset };
+        let stored = DeliveryEvent { stored: Some(at("postrider.deliveries", 4)), ..event(1, 10, parked()) };
+        assert_eq!(outcome(vec![stored.clone()]).payload, Some(at("postrider.deliveries", 4)));
+        let row = outcome(vec![stored.clone(), held(1, 20, 7)]);
+        assert_eq!(row.payload, Some(at("postrider.held", 7)));
+        let row = outcome(vec![stored, event(1, 30, delivered())]);
+        assert_eq!(row.payload, Some(at("postrider.deliveries", 4)), "what says no place leaves it");
     }
 
     #[test]

@@ -139,6 +139,9 @@ pub(super) fn delivered(number: i64) -> DeliveryEvent {
             response_excerpt: None,
             next: AfterAttempt::Delivered,
             next_attempt_at: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            phases: None,
         }),
     }
 }

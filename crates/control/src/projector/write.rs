@@ -197,6 +197,9 @@ mod tests {
             error: error.map(|error| error.as_str().to_owned()),
             error_message: Some("the address 10.0.0.7 is not public".to_owned()),
             response_excerpt: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            phases: postrider_domain::delivery_event::Phases::default(),
         };
         let refused = Some(ErrorClass::AddressRefused);
         let attempts = [

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_domain::{
     DeliveryKind, EndpointId, ErrorClass, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId,
     Timestamp,
+    delivery_event::Phases,
     rollup::{Grain, Segment, segments},
     seal::KeyRing,
     tally::Tally,
@@ -64,6 +65,7 @@ fn delivery(message: &str, kind: DeliveryKind, matched_at: Timestamp) -> Deliver
         next_attempt_at: None,
         matched_at,
         updated_at: matched_at,
+        payload: None,
     }
 }
 
@@ -81,6 +83,9 @@ fn attempt(message: &str, started_at: Timestamp) -> AttemptRow {
         error: None,
         error_message: None,
         response_excerpt: None,
+        request_headers: Vec::new(),
+        response_headers: Vec::new(),
+        phases: Phases::default(),
     }
 }
 

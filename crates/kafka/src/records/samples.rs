@@ -10,7 +10,7 @@ use postrider_domain::{
     delivery::Header,
     delivery_event::{
         AfterAttempt, Attempted, CancelReason, Cancelled, DeadLetter, DeadLettered, Held, HoldReason, ParkReason,
-        Parked, Skipped,
+        Parked, Phases, Skipped,
     },
     endpoint::{EndpointSecret, EndpointSettings},
     endpoint_state::{AutoDisabled, BlockedKey, DisableReason, EndpointState, Holding},
@@ -103,6 +103,9 @@ pub(super) fn delivery_events() -> Vec<DeliveryEvent> {
             response_excerpt: None,
             next: AfterAttempt::Retry,
             next_attempt_at: Some(NOW),
+            request_headers: vec![Header { name: "webhook-id".to_owned(), value: "msg_1".to_owned() }],
+            response_headers: vec![Header { name: "retry-after".to_owned(), value: "7".to_owned() }],
+            phases: Some(Phases { dns_us: Some(300), connect_us: None, tls_us: None, wait_us: Some(1_200) }),
         }),
         DeliveryEventBody::Parked(Parked { reason: ParkReason::LaneFull, until: NOW }),
         DeliveryEventBody::DeadLettered(DeadLettered { error: ErrorClass::PayloadTooLarge, error_message: None }),

@@ -7,6 +7,7 @@ use postrider_domain::{
     custom_header::{check_custom_header, check_signature_header},
     egress::{EgressPolicy, Url},
     endpoint::{CustomHeader, EndpointSecret, SigningStyle, purpose},
+    masking::Secrets,
     seal::{KeyRing, Sealed},
     signing::SigningSecret,
 };
@@ -20,6 +21,8 @@ pub(super) struct Opened {
     pub headers: Vec<(String, String)>,
     /// Certificates of its own.
     pub tls: Option<Arc<EndpointTls>>,
+    /// What of it nobody may see who sees what the endpoint answers: an endpoint may answer what it was sent.
+    pub secrets_sent: Secrets,
     secrets: Vec<(SigningSecret, Option<Timestamp>)>,
 }
 
@@ -45,7 +48,8 @@ impl Opened {
         };
         let secrets = endpoint.secrets.iter().map(secret).collect::<Result<_, Unusable>>()?;
         let (headers, tls) = (open_headers(endpoint, keys)?, open_tls(endpoint, keys)?);
-        Ok(Self { url: Arc::new(target.url), headers, tls, secrets })
+        let secrets_sent = secrets_sent(&target.url, &headers);
+        Ok(Self { url: Arc::new(target.url), headers, tls, secrets_sent, secrets })
     }
 
     /// The secrets that sign at `now`, newest first.
@@ -53,6 +57,13 @@ impl Opened {
         let valid = |expires_at: &Option<Timestamp>| expires_at.is_none_or(|at| now < at);
         self.secrets.iter().filter(|(_, expires_at)| valid(expires_at)).map(|(secret, _)| secret.clone()).collect()
     }
+}
+
+/// Path and query of a chat hook's URL are its secret, as headers are of others.
+fn secrets_sent(url: &Url, headers: &[(String, String)]) -> Secrets {
+    let values = url.query_pairs().map(|(_, value)| value.into_owned());
+    let in_url = std::iter::once(url.path().to_owned()).chain(url.query().map(str::to_owned)).chain(values);
+    Secrets::new(in_url.chain(headers.iter().map(|(_, value)| value.clone())))
 }
 
 /// The endpoint has to be changed before it can be sent to.

@@ -261,36 +261,36 @@ impl<S: Sink, C: Courier> Partition<S, C> {
             });
             return;
         }
-        let Answered { attempt: Attempt { job, endpoint, key, .. }, answer, timing, .. } = answered;
+        let Answered { attempt: Attempt { job, endpoint, key, .. }, answer, sent, timing, .. } = answered;
         let now = timing.started_at + timing.took;
         match (fate, key) {
             (Fate::Ended, key) => {
                 let delivered = answer.outcome.error().is_none();
                 let next = if delivered { AfterAttempt::Delivered } else { AfterAttempt::DeadLetter };
-                let attempted = verdict::attempted(answer, timing, next, None);
+                let attempted = verdict::attempted(answer, sent, timing, next, None);
                 self.advance_if_ordered(&endpoint.id, key.as_deref());
                 self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::None);
             }
             (Fate::Retry(delay), None) => {
                 let routing = verdict::retried(&job.routing, timing, delay);
                 let due = routing.not_before.expect("a retry is due at some time");
-                let attempted = verdict::attempted(answer, timing, AfterAttempt::Retry, Some(due.at));
+                let attempted = verdict::attempted(answer, sent, timing, AfterAttempt::Retry, Some(due.at));
                 let tier = verdict::first_tier(&self.shared.tiers, due, now);
                 self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
             }
             (Fate::Retry(delay), Some(key)) => {
-                let attempted = verdict::attempted(answer, timing, AfterAttempt::Blocked, Some(now + delay));
+                let attempted = verdict::attempted(answer, sent, timing, AfterAttempt::Blocked, Some(now + delay));
                 self.retry_head(job, key, &endpoint, attempted, timing, delay);
             }
             (Fate::Again, None) => {
                 let (tier, routing) = verdict::again(&job.routing, now, &self.shared.tiers);
                 let until = routing.not_before.map(|due| due.at);
-                let attempted = verdict::attempted(answer, timing, AfterAttempt::Parked, until);
+                let attempted = verdict::attempted(answer, sent, timing, AfterAttempt::Parked, until);
                 self.conclude(job, DeliveryEventBody::Attempted(attempted), HandOff::Tier(tier, routing));
             }
             (Fate::Again, Some(key)) => self.head_again(job, &key),
             (Fate::GiveUp | Fate::GiveUpUnlessEgressIsDown, key) => {
-                let attempted = verdict::attempted(answer, timing, AfterAttempt::DeadLetter, None);
+                let attempted = verdict::attempted(answer, sent, timing, AfterAttempt::DeadLetter, None);
                 self.give_up(job, key.as_deref(), &endpoint, attempted);
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postrider_domain::{
     Attempt, Delivery, DeliveryKind, ErrorClass, NextStep, Outcome, Routing, Timestamp,
-    delivery::NotBefore,
+    delivery::{Header, NotBefore},
     delivery_event::{AfterAttempt, Attempted, DeadLetter},
     outcome::{Jitter, next_step},
     retry::RetryPolicy,
@@ -83,8 +83,14 @@ pub(super) fn fate(
     }
 }
 
-/// What the log is told of an attempt.
-pub(super) fn attempted(answer: Answer, timing: Timing, next: AfterAttempt, next_at: Option<Timestamp>) -> Attempted {
+/// What the log is told of an attempt that was made with headers of which `sent` may be shown.
+pub(super) fn attempted(
+    answer: Answer,
+    sent: Vec<Header>,
+    timing: Timing,
+    next: AfterAttempt,
+    next_at: Option<Timestamp>,
+) -> Attempted {
     Attempted {
         started_at: timing.started_at,
         duration_us: i64::try_from(timing.took.as_micros()).unwrap_or(i64::MAX),
@@ -94,6 +100,9 @@ pub(super) fn attempted(answer: Answer, timing: Timing, next: AfterAttempt, next
         response_excerpt: answer.excerpt,
         next,
         next_attempt_at: next_at,
+        request_headers: sent,
+        response_headers: answer.headers,
+        phases: Some(answer.phases),
     }
 }
 

@@ -5,18 +5,21 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Method, Response, Uri,
+    HeaderMap, Method, Response, Uri,
     body::Incoming,
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::client::legacy;
-use postrider_domain::{ErrorClass, Outcome, TenantId, Timestamp, egress::EgressPolicy, outcome::parse_retry_after};
+use postrider_domain::{
+    ErrorClass, Outcome, TenantId, Timestamp, delivery::Header, egress::EgressPolicy, outcome::parse_retry_after,
+};
 use tokio::time::Instant;
 
 use super::{
     Answer, EndpointTls, Proxy, Request, VettedResolver,
     classify::{classify, silent_end},
     connect::Route,
+    phases::Stopwatch,
     pools::{HttpClient, Pools},
     tls::DeploymentTls,
     wire::WireLog,
@@ -24,6 +27,8 @@ use super::{
 
 /// Bytes of a response's body that are kept.
 const MAX_EXCERPT_BYTES: usize = 16 * 1024;
+/// Bytes of a response's headers that are kept, names and values: those beyond are left out.
+const MAX_KEPT_HEADER_BYTES: usize = 16 * 1024;
 /// How long an answer's body is waited for once its status has come: the status has decided already, so a body
 /// that trickles is not worth the lane's slot.
 pub(super) const MAX_EXCERPT_WAIT: Duration = Duration::from_secs(1);
@@ -112,19 +117,27 @@ impl Courier for EgressClient {
             Ok(message) => message,
             Err(words) => return Answer::failed(ErrorClass::Configuration, words),
         };
-        match tokio::time::timeout_at(deadline, self.send(&client, message, tls.as_deref())).await {
-            Err(_) => Answer::failed(ErrorClass::Timeout, format!("no answer within {} ms", allowed.as_millis())),
+        let watch = Stopwatch::start();
+        let sending = watch.around(self.send(&client, message, tls.as_deref()));
+        match tokio::time::timeout_at(deadline, sending).await {
+            Err(_) => {
+                let words = format!("no answer within {} ms", allowed.as_millis());
+                Answer { phases: watch.failed(), ..Answer::failed(ErrorClass::Timeout, words) }
+            }
             Ok(Err(error)) => {
                 let (class, words) = classify(&error);
-                Answer::failed(class, words)
+                Answer { phases: watch.failed(), ..Answer::failed(class, words) }
             }
             Ok(Ok(response)) => {
                 let outcome =
                     Outcome::Answered { status: response.status().as_u16(), retry_after: retry_after(&response, now) };
                 let until = deadline.min(Instant::now() + MAX_EXCERPT_WAIT);
-                let max_streams = response.extensions().get().and_then(WireLog::max_streams);
+                let log: Option<&WireLog> = response.extensions().get();
+                let phases = watch.answered(log.is_some_and(|log| log.was_made_for(&watch)));
+                let max_streams = log.and_then(WireLog::max_streams);
+                let headers = kept_headers(response.headers());
                 let excerpt = excerpt(response.into_body(), until).await;
-                Answer { outcome, error_message: None, excerpt, max_streams }
+                Answer { outcome, error_message: None, headers, excerpt, phases, max_streams }
             }
         }
     }
@@ -155,6 +168,19 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
 
 fn retry_after(response: &Response<Incoming>, now: Timestamp) -> Option<Duration> {
     parse_retry_after(response.headers().get(RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+/// The headers, in order, as far as there is room for them.
+fn kept_headers(headers: &HeaderMap) -> Vec<Header> {
+    let mut room = MAX_KEPT_HEADER_BYTES;
+    let mut kept = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
+        room = left;
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        kept.push(Header { name: name.as_str().to_owned(), value });
+    }
+    kept
 }
 
 /// The beginning of the body: the status has decided already, so a body that breaks off, trickles or never ends

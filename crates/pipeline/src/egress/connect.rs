@@ -23,7 +23,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::either::Either;
 
-use super::{Proxy, ResolveError, VettedResolver, wire::Wire};
+use super::{
+    Proxy, ResolveError, VettedResolver,
+    phases::{Phase, Stopwatch},
+    wire::Wire,
+};
 
 /// After this long without an answer the next address is tried beside the one before (RFC 8305, section 8).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -61,25 +65,35 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Connects to the origin of `uri`. The address is vetted here, each time: a name may have changed hands since.
-    pub(super) async fn connect(&self, uri: &Uri, tls: Arc<ClientConfig>) -> Result<Stream, ConnectError> {
+    /// Connects to the origin of `uri`, timed by `watch`. The address is vetted here, each time: a name may have changed
+    /// hands since.
+    pub(super) async fn connect(
+        &self,
+        uri: &Uri,
+        tls: Arc<ClientConfig>,
+        watch: &Arc<Stopwatch>,
+    ) -> Result<Stream, ConnectError> {
         let host = uri.host().ok_or(ConnectError::Target)?.trim_matches(['[', ']']);
         let is_https = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let addresses = self.resolver.resolve(host).await?;
+        let addresses = watch.time(Phase::Dns, self.resolver.resolve(host)).await?;
         let targets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).take(MAX_ADDRESSES).collect();
-        let tcp = match &self.proxy {
-            None => connect_to_any(&targets).await.map_err(ConnectError::Tcp)?,
-            Some(proxy) => self.through(proxy, &targets).await.map_err(ConnectError::Proxy)?,
+        let connecting = async {
+            match &self.proxy {
+                None => connect_to_any(&targets).await.map_err(ConnectError::Tcp),
+                Some(proxy) => self.through(proxy, &targets).await.map_err(ConnectError::Proxy),
+            }
         };
+        let tcp = watch.time(Phase::Connect, connecting).await?;
         let (io, offers_h2) = if is_https {
-            let io = handshake(tcp, host, tls).await?;
+            let io = watch.time(Phase::Tls, handshake(tcp, host, tls)).await?;
             let offers_h2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
             (Either::Right(io), offers_h2)
         } else {
             (Either::Left(tcp), false)
         };
-        Ok(Stream(TokioIo::new(Wire::new(io, offers_h2))))
+        watch.connected();
+        Ok(Stream(TokioIo::new(Wire::new(io, offers_h2, watch))))
     }
 
     /// A tunnel to the first of `targets` that the proxy can reach.

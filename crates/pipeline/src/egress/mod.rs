@@ -4,6 +4,7 @@ mod classify;
 mod client;
 mod connect;
 mod handshake;
+mod phases;
 mod pools;
 mod proxy;
 mod request;

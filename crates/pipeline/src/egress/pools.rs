@@ -27,6 +27,7 @@ use tower_service::Service;
 use super::{
     EndpointTls,
     connect::{ConnectError, Route, Stream},
+    phases::Stopwatch,
     tls::{DeploymentTls, Fingerprint},
 };
 
@@ -130,8 +131,10 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let this = self.clone();
+        // Called by the request that wants the connection; what goes on afterwards may be somebody else's.
+        let watch = Stopwatch::current();
         Box::pin(async move {
-            let connecting = this.route.connect(&uri, this.tls);
+            let connecting = this.route.connect(&uri, this.tls, &watch);
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             connected.unwrap_or(Err(ConnectError::Timeout(CONNECT_TIMEOUT)))
         })

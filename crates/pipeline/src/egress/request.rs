@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use postrider_domain::{ErrorClass, Method, Outcome, TenantId, egress::Url};
+use postrider_domain::{ErrorClass, Method, Outcome, TenantId, delivery::Header, delivery_event::Phases, egress::Url};
 
 use super::EndpointTls;
 
@@ -48,8 +48,12 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The failure in words; none if there was an answer.
     pub error_message: Option<String>,
+    /// The answer's headers, as far as they are kept.
+    pub headers: Vec<Header>,
     /// The first bytes of the answer's body.
     pub excerpt: Option<String>,
+    /// How long its parts took.
+    pub phases: Phases,
     /// How many streams the peer takes at a time, on a connection that all of a tenant's endpoints there share. None
     /// over HTTP/1.1, where it sets no limit, and if there was no answer.
     pub max_streams: Option<u32>,
@@ -58,6 +62,13 @@ pub struct Answer {
 impl Answer {
     /// A failure without an answer.
     pub fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed(class), error_message: Some(message.into()), excerpt: None, max_streams: None }
+        Self {
+            outcome: Outcome::Failed(class),
+            error_message: Some(message.into()),
+            headers: Vec::new(),
+            excerpt: None,
+            phases: Phases::default(),
+            max_streams: None,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
@@ -13,7 +13,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::streams::{Preface, streams_allowed};
+use super::{
+    phases::Stopwatch,
+    streams::{Preface, streams_allowed},
+};
 
 /// No limit that the peer has told.
 const UNLIMITED: u32 = u32::MAX;
@@ -30,6 +33,8 @@ struct Seen {
     /// Over HTTP/1.1: whether a byte came since the last request began.
     heard: AtomicBool,
     max_streams: AtomicU32,
+    /// The stopwatch of the request that it was made for.
+    made_for: Weak<Stopwatch>,
 }
 
 impl WireLog {
@@ -43,6 +48,11 @@ impl WireLog {
     pub(super) fn ended_in_silence(&self) -> bool {
         let heard = !self.0.is_http2 && self.0.heard.load(Ordering::Relaxed);
         self.0.answered.load(Ordering::Relaxed) > 0 && !heard
+    }
+
+    /// Whether it was made for the request that `watch` times.
+    pub(super) fn was_made_for(&self, watch: &Arc<Stopwatch>) -> bool {
+        Weak::ptr_eq(&self.0.made_for, &Arc::downgrade(watch))
     }
 
     /// Whether requests share it.
@@ -68,12 +78,13 @@ pub(super) struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(io: S, is_http2: bool) -> Self {
+    pub(super) fn new(io: S, is_http2: bool, made_for: &Arc<Stopwatch>) -> Self {
         let seen = Seen {
             is_http2,
             answered: AtomicU32::new(0),
             heard: AtomicBool::new(false),
             max_streams: AtomicU32::new(UNLIMITED),
+            made_for: Arc::downgrade(made_for),
         };
         Self { io, log: WireLog(Arc::new(seen)), answered_before: 0, preface: is_http2.then(Vec::new) }
     }
@@ -160,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_ends_in_silence_if_it_was_used_before_and_says_nothing_to_the_last_request() {
         let (io, mut peer) = duplex(64);
-        let mut wire = Wire::new(io, false);
+        let mut wire = Wire::new(io, false, &Stopwatch::start());
         let log = wire.log().clone();
         wire.write_all(b"one").await.unwrap();
         assert!(!log.ended_in_silence(), "it is fresh");
@@ -178,7 +189,7 @@ mod tests {
     async fn the_streams_that_a_peer_takes_are_known_once_its_settings_have_come() {
         const SETTINGS: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
         let (io, mut peer) = duplex(64);
-        let mut wire = Wire::new(io, true);
+        let mut wire = Wire::new(io, true, &Stopwatch::start());
         let log = wire.log().clone();
         for part in [&SETTINGS[..10], &SETTINGS[10..], SETTINGS] {
             assert_eq!(log.max_streams(), (part.len() == SETTINGS.len()).then_some(100));

@@ -24,6 +24,32 @@ async fn a_tenant_reuses_its_connection_and_never_anothers() {
 }
 
 #[tokio::test]
+async fn the_parts_of_an_attempt_are_timed_and_what_a_connection_took_counts_once() {
+    for alpn in [H1, H2] {
+        let authority = Authority::new();
+        let server = Server::start(Some(authority.server("127.0.0.1", 2100, alpn, false))).await;
+        let (client, url) = (client(None, None), server.url("https"));
+        for made in [true, false] {
+            let answer = send(&client, Request { tls: authority.trusted(None), ..request(&url) }).await;
+            assert!(delivered(&answer), "{answer:?}");
+            let phases = answer.phases;
+            let setup = [phases.dns_us, phases.connect_us, phases.tls_us];
+            assert!(
+                setup.iter().all(|took| took.is_some() == made) && phases.wait_us.is_some(),
+                "{alpn:?}: {phases:?}"
+            );
+            assert!(!made || phases.tls_us > Some(0), "{phases:?}");
+            assert!(answer.headers.iter().any(|header| header.name == "content-length"), "{:?}", answer.headers);
+        }
+    }
+    let nobody = send(&client(None, None), request("http://127.0.0.1:1/")).await;
+    assert_eq!(nobody.outcome, Outcome::Failed(postrider_domain::ErrorClass::Connect));
+    let phases = nobody.phases;
+    assert!(phases.dns_us.is_some() && phases.connect_us.is_some(), "{phases:?}");
+    assert_eq!((phases.tls_us, phases.wait_us), (None, None));
+}
+
+#[tokio::test]
 async fn a_client_certificate_is_shown_and_its_connection_is_not_lent() {
     for alpn in [H1, H2] {
         let authority = Authority::new();

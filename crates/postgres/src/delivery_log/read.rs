@@ -1,15 +1,19 @@
 //! Reading the log.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
-    delivery::InvalidRun,
+    delivery::{Header, InvalidRun},
+    delivery_event::Phases,
 };
-use sqlx::{Error, PgConnection};
+use sqlx::{Error, PgConnection, types::Json};
 
-use super::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus};
+use super::{
+    AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus,
+    write::{column, kind_text},
+};
 use crate::undecodable;
 
 /// The most runs of one message that are read at once.
@@ -31,6 +35,16 @@ pub struct DeliveryFilter {
     pub message: Option<MessageId>,
     /// Only those of this event.
     pub event: Option<EventId>,
+    /// Only those whose last attempt failed so, as `ErrorClass::as_str` names it.
+    pub error: Option<&'static str>,
+    /// Only those whose last answer had this status.
+    pub http_status: Option<i32>,
+    /// Only those that were matched then or later.
+    pub since: Option<Timestamp>,
+    /// Only those that were matched before.
+    pub until: Option<Timestamp>,
+    /// Only live ones, or only test sends.
+    pub kind: Option<DeliveryKind>,
 }
 
 /// A delivery's place in the list.
@@ -68,7 +82,8 @@ pub async fn list(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
              source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
-             last_error_message, next_attempt_at, matched_at, updated_at
+             last_error_message, next_attempt_at, matched_at, updated_at, payload_topic, payload_partition,
+             payload_offset
          FROM deliveries
          WHERE tenant_id = $1
              AND ($2::text IS NULL OR endpoint_id = $2)
@@ -77,6 +92,11 @@ pub async fn list(
              AND ($5::text IS NULL OR message_id = $5)
              AND ($6::text IS NULL OR event_id = $6)
              AND ($7::timestamptz IS NULL OR (matched_at, message_id, run) < ($7, $8, $9))
+             AND ($11::text IS NULL OR last_error = $11)
+             AND ($12::integer IS NULL OR last_status = $12)
+             AND ($13::timestamptz IS NULL OR matched_at >= $13)
+             AND ($14::timestamptz IS NULL OR matched_at < $14)
+             AND ($15::text IS NULL OR kind = $15)
          ORDER BY matched_at DESC, message_id DESC, run DESC
          LIMIT $10",
         tenant.as_str(),
@@ -88,11 +108,98 @@ pub async fn list(
         after.map(|key| key.matched_at.to_datetime()),
         after.map(|key| key.message_id.to_string()),
         after.map(|key| key.run.to_string()),
-        limit
+        limit,
+        filter.error,
+        filter.http_status,
+        filter.since.map(Timestamp::to_datetime),
+        filter.until.map(Timestamp::to_datetime),
+        filter.kind.map(kind_text),
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(StoredDelivery::decode).collect()
+}
+
+/// How many deliveries wait in each way, as far as they were counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PendingCounts {
+    /// Put aside for a short while.
+    pub waiting: i64,
+    /// Put aside until their endpoint has room.
+    pub held: i64,
+    /// To be tried again.
+    pub retrying: i64,
+    /// Whether there may be more: counting stops at `limit`.
+    pub more: bool,
+}
+
+/// Counts what waits of `tenant`, or of one of its endpoints: of each kind `limit` at most.
+pub async fn pending(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    endpoint: Option<&EndpointId>,
+    limit: i64,
+) -> Result<PendingCounts, Error> {
+    let mut counts = [0; 3];
+    for (count, status) in counts.iter_mut().zip(["waiting", "held", "retrying"]) {
+        // The partial index's own condition, so that any plan may use it.
+        *count = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM (
+                   SELECT 1 FROM deliveries
+                   WHERE tenant_id = $1 AND status = $2 AND status IN ('waiting', 'held', 'retrying')
+                       AND ($3::text IS NULL OR endpoint_id = $3)
+                   LIMIT $4) AS counted"#,
+            tenant.as_str(),
+            status,
+            endpoint.map(EndpointId::as_str),
+            limit,
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+    }
+    let [waiting, held, retrying] = counts;
+    Ok(PendingCounts { waiting, held, retrying, more: counts.contains(&limit) })
+}
+
+/// How far the live runs of these messages of `tenant` have come, as far as they are logged.
+pub async fn live_statuses(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    messages: &[MessageId],
+) -> Result<HashMap<MessageId, DeliveryStatus>, Error> {
+    let rows = sqlx::query!(
+        "SELECT message_id, status FROM deliveries WHERE tenant_id = $1 AND run = '0' AND message_id = ANY($2)",
+        tenant.as_str(),
+        &column(messages, MessageId::as_str) as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let decode = |status: String| status.parse().map_err(|e: UnknownStatus| undecodable("status", e));
+    rows.into_iter().map(|row| Ok((MessageId::from_trusted(row.message_id), decode(row.status)?))).collect()
+}
+
+/// One run of a message of `tenant`.
+pub async fn get(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    message: &MessageId,
+    run: &Run,
+) -> Result<Option<DeliveryRow>, Error> {
+    let row = sqlx::query_as!(
+        StoredDelivery,
+        "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
+             source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
+             last_error_message, next_attempt_at, matched_at, updated_at, payload_topic, payload_partition,
+             payload_offset
+         FROM deliveries
+         WHERE tenant_id = $1 AND message_id = $2 AND run = $3",
+        tenant.as_str(),
+        message.as_str(),
+        run.to_string(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(StoredDelivery::decode).transpose()
 }
 
 /// The runs of one message of `tenant`, the live one first, at most 100; empty if there is no such message.
@@ -105,7 +212,8 @@ pub async fn runs_of(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
              source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
-             last_error_message, next_attempt_at, matched_at, updated_at
+             last_error_message, next_attempt_at, matched_at, updated_at, payload_topic, payload_partition,
+             payload_offset
          FROM deliveries
          WHERE tenant_id = $1 AND message_id = $2
          ORDER BY matched_at, run
@@ -128,12 +236,13 @@ pub async fn attempts_of(
 ) -> Result<Vec<AttemptRow>, Error> {
     let rows = sqlx::query_as!(
         StoredAttempt,
-        "SELECT message_id, run, log_partition, log_offset, tenant_id, attempt, started_at, duration_us, status,
-             error, error_message, response_excerpt
+        r#"SELECT message_id, run, log_partition, log_offset, tenant_id, attempt, started_at, duration_us, status,
+             error, error_message, response_excerpt, request_headers AS "request_headers: Json<Pairs>",
+             response_headers AS "response_headers: Json<Pairs>", dns_us, connect_us, tls_us, wait_us
          FROM delivery_attempts
          WHERE tenant_id = $1 AND message_id = $2
          ORDER BY started_at DESC, log_offset DESC
-         LIMIT $3",
+         LIMIT $3"#,
         tenant.as_str(),
         message.as_str(),
         MAX_ATTEMPTS
@@ -185,10 +294,14 @@ struct StoredDelivery {
     next_attempt_at: Option<DateTime<Utc>>,
     matched_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    payload_topic: Option<String>,
+    payload_partition: Option<i32>,
+    payload_offset: Option<i64>,
 }
 
 impl StoredDelivery {
     fn decode(self) -> Result<DeliveryRow, Error> {
+        let place = self.payload_topic.zip(self.payload_partition).zip(self.payload_offset);
         Ok(DeliveryRow {
             message_id: MessageId::from_trusted(self.message_id),
             run: decode_run(&self.run)?,
@@ -214,6 +327,11 @@ impl StoredDelivery {
             next_attempt_at: self.next_attempt_at.map(Timestamp::from_datetime),
             matched_at: Timestamp::from_datetime(self.matched_at),
             updated_at: Timestamp::from_datetime(self.updated_at),
+            payload: place.map(|((topic, partition), offset)| SourceCoordinates {
+                topic: topic.into(),
+                partition,
+                offset,
+            }),
         })
     }
 }
@@ -232,7 +350,16 @@ struct StoredAttempt {
     error: Option<String>,
     error_message: Option<String>,
     response_excerpt: Option<String>,
+    request_headers: Option<Json<Pairs>>,
+    response_headers: Option<Json<Pairs>>,
+    dns_us: Option<i64>,
+    connect_us: Option<i64>,
+    tls_us: Option<i64>,
+    wait_us: Option<i64>,
 }
+
+/// Headers as they are stored.
+type Pairs = Vec<(String, String)>;
 
 impl StoredAttempt {
     fn decode(self) -> Result<AttemptRow, Error> {
@@ -249,8 +376,21 @@ impl StoredAttempt {
             error: self.error,
             error_message: self.error_message,
             response_excerpt: self.response_excerpt,
+            request_headers: headers(self.request_headers),
+            response_headers: headers(self.response_headers),
+            phases: Phases {
+                dns_us: self.dns_us,
+                connect_us: self.connect_us,
+                tls_us: self.tls_us,
+                wait_us: self.wait_us,
+            },
         })
     }
+}
+
+fn headers(stored: Option<Json<Pairs>>) -> Vec<Header> {
+    let pairs = stored.map(|json| json.0).unwrap_or_default();
+    pairs.into_iter().map(|(name, value)| Header { name, value }).collect()
 }
 
 fn decode_run(text: &str) -> Result<Run, Error> {

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    delivery::Header, delivery_event::Phases,
 };
 
 /// How far one run of a delivery has come.
@@ -47,6 +48,8 @@ pub struct DeliveryRow {
     pub matched_at: Timestamp,
     /// When `status` came about.
     pub updated_at: Timestamp,
+    /// Where its own record was seen last, with what is sent.
+    pub payload: Option<SourceCoordinates>,
 }
 
 /// A place in `postrider.held`.
@@ -172,4 +175,10 @@ pub struct AttemptRow {
     pub error_message: Option<String>,
     /// The first bytes of the answer's body.
     pub response_excerpt: Option<String>,
+    /// The headers that were sent, secret values masked.
+    pub request_headers: Vec<Header>,
+    /// The answer's headers, likewise.
+    pub response_headers: Vec<Header>,
+    /// How long its parts took.
+    pub phases: Phases,
 }

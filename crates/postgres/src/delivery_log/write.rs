@@ -1,10 +1,11 @@
 //! Writing the log, a batch at a time.
 
 use chrono::{DateTime, Utc};
-use postrider_domain::{DeliveryKind, Timestamp};
+use postrider_domain::{DeliveryKind, Timestamp, delivery::Header};
 use sqlx::{Error, PgConnection};
 
 use super::{AttemptRow, DeliveryRow};
+use crate::json_text;
 
 /// Adds attempts; one that is there already is left as it is.
 pub async fn insert_attempts(conn: &mut PgConnection, attempts: &[AttemptRow]) -> Result<(), Error> {
@@ -12,11 +13,15 @@ pub async fn insert_attempts(conn: &mut PgConnection, attempts: &[AttemptRow]) -
         return Ok(());
     }
     let runs: Vec<String> = attempts.iter().map(|row| row.run.to_string()).collect();
+    let sent: Vec<Option<String>> = attempts.iter().map(|row| headers_text(&row.request_headers)).collect();
+    let got: Vec<Option<String>> = attempts.iter().map(|row| headers_text(&row.response_headers)).collect();
     sqlx::query!(
         "INSERT INTO delivery_attempts (message_id, run, log_partition, log_offset, tenant_id, attempt, started_at,
-             duration_us, status, error, error_message, response_excerpt)
+             duration_us, status, error, error_message, response_excerpt, request_headers, response_headers, dns_us,
+             connect_us, tls_us, wait_us)
          SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::integer[],
-             $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[], $12::text[])
+             $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[], $12::text[],
+             $13::text[]::json[], $14::text[]::json[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
          ON CONFLICT DO NOTHING",
         &column(attempts, |row| row.message_id.as_str()) as &[&str],
         &runs,
@@ -30,6 +35,12 @@ pub async fn insert_attempts(conn: &mut PgConnection, attempts: &[AttemptRow]) -
         &column(attempts, |row| row.error.as_deref()) as &[Option<&str>],
         &column(attempts, |row| row.error_message.as_deref()) as &[Option<&str>],
         &column(attempts, |row| row.response_excerpt.as_deref()) as &[Option<&str>],
+        &sent as &[Option<String>],
+        &got as &[Option<String>],
+        &column(attempts, |row| row.phases.dns_us) as &[Option<i64>],
+        &column(attempts, |row| row.phases.connect_us) as &[Option<i64>],
+        &column(attempts, |row| row.phases.tls_us) as &[Option<i64>],
+        &column(attempts, |row| row.phases.wait_us) as &[Option<i64>],
     )
     .execute(conn)
     .await?;
@@ -51,18 +62,20 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
         "INSERT INTO deliveries AS stored (message_id, run, tenant_id, endpoint_id, subscription_id, event_id,
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
              last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset,
-             last_error_message)
+             last_error_message, payload_topic, payload_partition, payload_offset)
          SELECT new.message_id, new.run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
              source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
              next_attempt_at, coalesce(known.matched_at, new.matched_at), updated_at, held_partition, held_offset,
-             last_error_message
+             last_error_message, payload_topic, payload_partition, payload_offset
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::smallint[],
              $14::integer[], $15::integer[], $16::text[], $17::timestamptz[], $18::timestamptz[],
-             $19::timestamptz[], $20::integer[], $21::bigint[], $22::text[])
+             $19::timestamptz[], $20::integer[], $21::bigint[], $22::text[], $23::text[], $24::integer[],
+             $25::bigint[])
              AS new (message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
              source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
-             next_attempt_at, matched_at, updated_at, held_partition, held_offset, last_error_message)
+             next_attempt_at, matched_at, updated_at, held_partition, held_offset, last_error_message,
+             payload_topic, payload_partition, payload_offset)
          LEFT JOIN LATERAL (
              SELECT deliveries.matched_at FROM deliveries
              WHERE deliveries.message_id = new.message_id AND deliveries.run = new.run
@@ -83,7 +96,10 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
              next_attempt_at = excluded.next_attempt_at,
              updated_at = excluded.updated_at,
              held_partition = excluded.held_partition,
-             held_offset = excluded.held_offset
+             held_offset = excluded.held_offset,
+             payload_topic = coalesce(excluded.payload_topic, stored.payload_topic),
+             payload_partition = coalesce(excluded.payload_partition, stored.payload_partition),
+             payload_offset = coalesce(excluded.payload_offset, stored.payload_offset)
          WHERE (excluded.attempt, excluded.rank, excluded.updated_at)
                  > (stored.attempt, stored.rank, stored.updated_at)
              OR (stored.status = 'retrying' AND stored.next_attempt_at IS NULL
@@ -110,6 +126,9 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
         &column(rows, |row| row.held.map(|at| at.partition)) as &[Option<i32>],
         &column(rows, |row| row.held.map(|at| at.offset)) as &[Option<i64>],
         &column(rows, |row| row.last_error_message.as_deref()) as &[Option<&str>],
+        &column(rows, |row| row.payload.as_ref().map(|at| &*at.topic)) as &[Option<&str>],
+        &column(rows, |row| row.payload.as_ref().map(|at| at.partition)) as &[Option<i32>],
+        &column(rows, |row| row.payload.as_ref().map(|at| at.offset)) as &[Option<i64>],
     )
     .execute(conn)
     .await?;
@@ -117,11 +136,17 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
 }
 
 /// How a kind is stored.
-fn kind_text(kind: DeliveryKind) -> &'static str {
+pub(super) fn kind_text(kind: DeliveryKind) -> &'static str {
     match kind {
         DeliveryKind::Live => "live",
         DeliveryKind::Test => "test",
     }
+}
+
+/// How headers are stored: as a list of pairs; none as null.
+fn headers_text(headers: &[Header]) -> Option<String> {
+    let pairs: Vec<(&str, &str)> = headers.iter().map(|it| (it.name.as_str(), it.value.as_str())).collect();
+    (!pairs.is_empty()).then(|| json_text(&pairs))
 }
 
 /// One column of `rows`.

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The name of the source that always exists.
-pub const BUILT_IN_SOURCE: &str = "events";
+pub const BUILT_IN_SOURCE: &str = postrider_control::api::HTTP_SOURCE_NAME;
 
 /// The longest topic prefix: Kafka's limit of 249 characters less our longest suffix.
 const MAX_PREFIX: usize = 200;

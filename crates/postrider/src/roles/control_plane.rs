@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::anyhow;
 use postrider_control::{
-    api::{Api, ApiConfig, ApiState, Handshakes, HostResolver, KafkaPublisher, Question, Reply},
+    api::{
+        Api, ApiConfig, ApiState, EventReader, Handshakes, HostResolver, KafkaDeliveries, KafkaPublisher, NoEvents,
+        Question, Reply,
+    },
     auth::{
         access::{Access, AccessConfig},
         http_keys::HttpKeys,
@@ -26,10 +29,19 @@ use postrider_control::{
     test_sends::KafkaTestSender,
     upkeep::Upkeep,
 };
-use postrider_pipeline::egress::{EgressClient, EndpointTls, Handshake, ResolveError, VettedResolver};
+use postrider_domain::{Event, SourceCoordinates};
+use postrider_kafka::RecordFetcher;
+use postrider_pipeline::{
+    egress::{EgressClient, EndpointTls, Handshake, ResolveError, VettedResolver},
+    matcher::{self, EventLookup},
+};
 use tracing::info;
 
-use super::{Parts, data_plane::courier, sources::replay_source};
+use super::{
+    Parts,
+    data_plane::courier,
+    sources::{replay_source, sources},
+};
 use crate::{
     config::{ApiSection, JwtSection},
     connections::Kafka,
@@ -52,6 +64,10 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     let address = api.local_addr()?;
     let kafka = &parts.kafka;
     let metrics = parts.metrics.clone();
+    let fetcher = RecordFetcher::new(kafka.config.clone());
+    let (layout, topics) = (kafka.layout.clone(), &kafka.topics);
+    let deliveries = KafkaDeliveries::new(fetcher.clone(), kafka.producer.clone(), layout, topics);
+    let events = EventLookup::new(kafka.config.clone(), fetcher, sources(&parts.config), parts.schemas.as_ref());
     let state = ApiState {
         pool: parts.postgres(),
         key_ring: parts.key_ring(),
@@ -64,6 +80,8 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
         publisher: Arc::new(KafkaPublisher::new(kafka.producer.clone(), kafka.layout.clone(), kafka.topics.events())),
         replays: Arc::new(replay_jobs(parts)),
         tests: Arc::new(KafkaTestSender::new(kafka.config.clone(), kafka.layout.clone(), kafka.producer.clone())),
+        events: Arc::new(SourceEvents(events)),
+        deliveries: Arc::new(deliveries),
         broker_clock: kafka.producer.clock().clone(),
         security: SecurityLog::default(),
         readiness: parts.readiness.clone(),
@@ -190,6 +208,24 @@ impl HostResolver for DeliveryResolver {
                 Err(ResolveError::Refused { address, .. }) => Ok(vec![address]),
                 Err(error @ ResolveError::Failed { .. }) => Err(error.to_string()),
             }
+        })
+    }
+}
+
+/// Reads events as the matchers do, for the API.
+struct SourceEvents(EventLookup);
+
+impl EventReader for SourceEvents {
+    fn events_at<'a>(
+        &'a self,
+        at: &'a SourceCoordinates,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Event>, NoEvents>> + Send + 'a>> {
+        Box::pin(async move {
+            self.0.events_at(at).await.map_err(|error| match error {
+                matcher::NoEvents::Gone => NoEvents::Gone,
+                matcher::NoEvents::Rejected(reason) => NoEvents::Rejected(reason),
+                matcher::NoEvents::Unavailable(reason) => NoEvents::Unavailable(reason),
+            })
         })
     }
 }

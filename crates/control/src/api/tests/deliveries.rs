@@ -2,6 +2,7 @@
 
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+    delivery::Header, delivery_event::Phases,
 };
 use postrider_postgres::delivery_log::{self, AttemptRow, DeliveryRow, DeliveryStatus};
 use serde_json::json;
@@ -33,6 +34,7 @@ fn delivery(tenant: &str, number: i64, status: DeliveryStatus) -> DeliveryRow {
         next_attempt_at: None,
         matched_at: Timestamp::from_millis(number),
         updated_at: Timestamp::from_millis(number),
+        payload: None,
     }
 }
 
@@ -50,6 +52,9 @@ fn attempt(tenant: &str, number: i64, attempt: i32) -> AttemptRow {
         error: None,
         error_message: None,
         response_excerpt: None,
+        request_headers: vec![Header { name: "webhook-id".to_owned(), value: message(number) }],
+        response_headers: vec![Header { name: "x-a".to_owned(), value: "b".to_owned() }],
+        phases: Phases { dns_us: Some(500), wait_us: Some(1_000), ..Phases::default() },
     }
 }
 
@@ -80,11 +85,19 @@ async fn deliveries_are_filtered() {
     let tenant = fixture.tenant("acme").await;
     let other = EndpointId::from_trusted("ep_00000000000000000000000002");
     let rows = [
-        delivery(&tenant.id, 1, DeliveryStatus::Failed),
+        DeliveryRow {
+            last_error: Some("timeout".to_owned()),
+            last_status: None,
+            ..delivery(&tenant.id, 1, DeliveryStatus::Failed)
+        },
         DeliveryRow { event_type: "order.paid".to_owned(), ..delivery(&tenant.id, 2, DeliveryStatus::Delivered) },
-        DeliveryRow { endpoint: other, ..delivery(&tenant.id, 3, DeliveryStatus::Delivered) },
+        DeliveryRow { endpoint: other, kind: DeliveryKind::Test, ..delivery(&tenant.id, 3, DeliveryStatus::Delivered) },
         DeliveryRow { event_type: "order.held".to_owned(), ..delivery(&tenant.id, 4, DeliveryStatus::Held) },
-        DeliveryRow { event_type: "order.held".to_owned(), ..delivery(&tenant.id, 5, DeliveryStatus::Skipped) },
+        DeliveryRow {
+            event_type: "order.held".to_owned(),
+            last_status: Some(503),
+            ..delivery(&tenant.id, 5, DeliveryStatus::Skipped)
+        },
     ];
     let mut conn = fixture.pool.acquire().await.unwrap();
     delivery_log::upsert_deliveries(&mut conn, &rows).await.unwrap();
@@ -98,6 +111,14 @@ async fn deliveries_are_filtered() {
         ("event_id=event%201", vec![1]),
         (&format!("message_id={}", message(2)), vec![2]),
         ("status=delivered&endpoint_id=ep_00000000000000000000000001", vec![2]),
+        ("error_class=timeout", vec![1]),
+        ("http_status=503", vec![5]),
+        ("http_status=204", vec![4, 3, 2]),
+        ("since=1970-01-01T00:00:00.004Z", vec![5, 4]),
+        ("until=1970-01-01T00:00:00.002Z", vec![1]),
+        ("since=1970-01-01T00:00:00.002Z&until=1970-01-01T00:00:00.003Z", vec![2]),
+        ("kind=test", vec![3]),
+        ("kind=live&status=delivered", vec![2]),
     ] {
         let page = tenant.get(&format!("/v1/deliveries?{filter}")).await;
         let found: Vec<_> =
@@ -120,6 +141,12 @@ async fn a_bad_filter_is_named() {
         ("cursor=AAAA", "cursor"),
         ("limit=0", "limit"),
         ("limit=many", "limit"),
+        ("error_class=lost", "error_class"),
+        ("http_status=7", "http_status"),
+        ("http_status=x", "http_status"),
+        ("since=yesterday", "since"),
+        ("until=-5000-01-01T00:00:00Z", "until"),
+        ("kind=dry", "kind"),
     ] {
         tenant.get(&format!("/v1/deliveries?{query}")).await.assert_problem(400, Some(field));
     }
@@ -141,6 +168,33 @@ async fn a_message_shows_its_attempts_in_order() {
     assert_eq!(run["attempts"][0]["number"], 1);
     assert_eq!(run["attempts"][1]["number"], 2);
     assert_eq!(run["attempts"][0]["duration_ms"], 1.5);
+    assert_eq!(run["attempts"][0]["request_headers"], json!([{ "name": "webhook-id", "value": message(1) }]));
+    assert_eq!(run["attempts"][0]["response_headers"], json!([{ "name": "x-a", "value": "b" }]));
+    let phases = json!({ "dns_ms": 0.5, "connect_ms": null, "tls_ms": null, "wait_ms": 1.0, "total_ms": 1.5 });
+    assert_eq!(run["attempts"][0]["phases"], phases);
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_by_what_it_waits_for() {
+    use DeliveryStatus::{Delivered, Failed, Held, Retrying, Waiting};
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant("acme").await;
+    let stranger = fixture.tenant("initech").await;
+    let other = EndpointId::from_trusted("ep_00000000000000000000000002");
+    let rows = [Waiting, Held, Held, Retrying, Delivered, Failed].into_iter().zip(1..);
+    let mut rows: Vec<_> = rows.map(|(status, number)| delivery(&tenant.id, number, status)).collect();
+    rows[1].endpoint = other;
+    let mut conn = fixture.pool.acquire().await.unwrap();
+    delivery_log::upsert_deliveries(&mut conn, &rows).await.unwrap();
+    let counts = |waiting, held, retrying| {
+        let total = waiting + held + retrying;
+        json!({ "waiting": waiting, "held": held, "retrying": retrying, "total": total, "more": false })
+    };
+    assert_eq!(tenant.get("/v1/deliveries/pending").await.body, counts(1, 2, 1));
+    let of_other = "/v1/deliveries/pending?endpoint_id=ep_00000000000000000000000002";
+    assert_eq!(tenant.get(of_other).await.body, counts(0, 1, 0));
+    assert_eq!(stranger.get("/v1/deliveries/pending").await.body, counts(0, 0, 0));
+    tenant.get("/v1/deliveries/pending?endpoint_id=x").await.assert_problem(400, Some("endpoint_id"));
 }
 
 #[tokio::test]

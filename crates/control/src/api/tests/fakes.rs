@@ -5,12 +5,17 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use postrider_domain::{
-    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, EndpointId, JobId, Timestamp,
+    Attempt, Delivery, DeliveryEvent, DeliveryEventBody, DirectoryVersion, EndpointId, Event, JobId, SourceCoordinates,
+    Timestamp,
+    overrides::Override,
     replay::{Backfill, DeadLetterMark, DesiredState, OffsetRanges, ReplayJob, ReplaySource, ReplayState},
 };
 
 use crate::{
-    api::{EventToPublish, Handshakes, HostResolver, PublishError, Published, Publisher, Question, Reply},
+    api::{
+        DeliveryStore, EventReader, EventToPublish, Handshakes, HostResolver, NoEvents, PublishError, Published,
+        Publisher, Question, Reply, StoredDelivery,
+    },
     clock,
     replays::{BackfillOf, NewReplay, Replay, ReplayError, ReplayJobs, Source, What},
     test_sends::{TestSendError, TestSender},
@@ -189,5 +194,48 @@ impl Handshakes for FakeHandshakes {
         let reply = self.reply.lock().as_ref().map_or_else(|| Err("no answer".to_owned()), |reply| reply(&question));
         self.asked.lock().push(question);
         async move { reply }.boxed()
+    }
+}
+
+/// What stands in sources.
+#[derive(Default)]
+pub struct FakeEvents(pub Mutex<Vec<Event>>);
+
+impl EventReader for FakeEvents {
+    fn events_at<'a>(&'a self, at: &'a SourceCoordinates) -> BoxFuture<'a, Result<Vec<Event>, NoEvents>> {
+        let events: Vec<Event> = self.0.lock().iter().filter(|event| event.coordinates == *at).cloned().collect();
+        async move { if events.is_empty() { Err(NoEvents::Gone) } else { Ok(events) } }.boxed()
+    }
+}
+
+/// What stands in the deliveries' topic, and what was written there.
+#[derive(Default)]
+pub struct FakeDeliveries {
+    pub stored: Mutex<HashMap<i64, StoredDelivery>>,
+    pub sent: Mutex<Vec<StoredDelivery>>,
+    pub orders: Mutex<Vec<Override>>,
+    pub fails: Mutex<bool>,
+}
+
+impl FakeDeliveries {
+    fn answer<T>(&self, answer: T) -> Result<T, String> {
+        if *self.fails.lock() { Err("no broker".to_owned()) } else { Ok(answer) }
+    }
+}
+
+impl DeliveryStore for FakeDeliveries {
+    fn read<'a>(&'a self, at: &'a SourceCoordinates) -> BoxFuture<'a, Result<Option<StoredDelivery>, String>> {
+        let found = self.answer(self.stored.lock().get(&at.offset).cloned());
+        async move { found }.boxed()
+    }
+
+    fn send<'a>(&'a self, stored: &'a StoredDelivery) -> BoxFuture<'a, Result<(), String>> {
+        let sent = self.answer(()).map(|()| self.sent.lock().push(stored.clone()));
+        async move { sent }.boxed()
+    }
+
+    fn order<'a>(&'a self, order: &'a Override) -> BoxFuture<'a, Result<(), String>> {
+        let ordered = self.answer(()).map(|()| self.orders.lock().push(order.clone()));
+        async move { ordered }.boxed()
     }
 }

@@ -22,7 +22,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::fakes::{FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, FakeTests};
+use super::fakes::{FakeDeliveries, FakeEvents, FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, FakeTests};
 use crate::{
     api::{ApiConfig, ApiState, server::app},
     auth::{
@@ -56,6 +56,8 @@ pub struct Fixture {
     pub replays: Arc<FakeReplays>,
     pub tests: Arc<FakeTests>,
     pub state: ApiState,
+    pub events: Arc<FakeEvents>,
+    pub deliveries: Arc<FakeDeliveries>,
     pub key_ring: KeyRing,
     pub broker_clock: BrokerClock,
     pub readiness: Readiness,
@@ -123,6 +125,8 @@ impl Fixture {
         let handshakes = Arc::new(FakeHandshakes::default());
         let replays = Arc::new(FakeReplays::default());
         let tests = Arc::new(FakeTests::default());
+        let events = Arc::new(FakeEvents::default());
+        let deliveries = Arc::new(FakeDeliveries::default());
         let readiness = Readiness::new();
         let broker_clock = BrokerClock::new(true);
         let state = ApiState {
@@ -138,6 +142,8 @@ impl Fixture {
             publisher: publisher.clone(),
             replays: replays.clone(),
             tests: tests.clone(),
+            events: events.clone(),
+            deliveries: deliveries.clone(),
             check_certificates,
             broker_clock: broker_clock.clone(),
             access: access.clone(),
@@ -161,6 +167,8 @@ impl Fixture {
             replays,
             tests,
             state,
+            events,
+            deliveries,
             key_ring,
             broker_clock,
             readiness,

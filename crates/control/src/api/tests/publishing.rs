@@ -14,7 +14,10 @@ async fn an_event_is_published_with_its_data_untouched() {
     );
     let answer = acme.post_text("/v1/events", &input).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
-    assert_eq!(answer.body, json!({ "id": "evt-1", "topic": "postrider.events", "partition": 0, "offset": 0 }));
+    let event_id = "id,6:events,10:/v1/events,5:evt-1";
+    let accepted =
+        json!({ "id": "evt-1", "event_id": event_id, "topic": "postrider.events", "partition": 0, "offset": 0 });
+    assert_eq!(answer.body, accepted);
     let published = api.publisher.published.lock().clone();
     let [event] = &published[..] else { panic!("one event, not {published:?}") };
     assert_eq!(event.data, data.as_bytes());
@@ -112,4 +115,45 @@ async fn without_kafkas_acknowledgement_the_answer_is_503() {
     acme.post("/v1/events", &event).await.assert_problem(413, Some("/data"));
     *api.publisher.hangs.lock() = true;
     acme.post("/v1/events", &event).await.assert_problem(503, None);
+}
+
+#[tokio::test]
+async fn a_batch_is_published_in_its_order() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let events: Vec<_> = (0..1_000).map(|n| json!({ "type": "a.b", "data": n, "id": format!("evt-{n}") })).collect();
+    let answer = acme.post("/v1/events/batch", &json!({ "events": events })).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let accepted = answer.body["data"].as_array().unwrap();
+    assert_eq!(accepted.len(), 1_000);
+    for (n, accepted) in accepted.iter().enumerate() {
+        assert_eq!((&accepted["id"], &accepted["offset"]), (&json!(format!("evt-{n}")), &json!(n)));
+    }
+    let published = api.publisher.published.lock();
+    assert!(published.iter().enumerate().all(|(n, event)| event.data == n.to_string()));
+}
+
+#[tokio::test]
+async fn a_batch_with_one_bad_event_is_refused_whole_and_names_it() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let good = json!({ "type": "a", "data": 1 });
+    let many = vec![&good; 1_001];
+    let large = json!({ "type": "a", "data": "x".repeat(1 << 20) });
+    for (events, status, field) in [
+        (json!([]), 422, "/events"),
+        (json!(many), 422, "/events"),
+        (json!([good, { "type": "no spaces", "data": 1 }]), 422, "/events/1/type"),
+        (json!([good, { "type": "a" }]), 422, "/events/1"),
+        (json!([good, { "type": "a", "data": 1, "x": 1 }]), 422, "/events/1/x"),
+        (json!([good, large]), 413, "/events/1/data"),
+        (json!({}), 422, "/events"),
+    ] {
+        acme.post("/v1/events/batch", &json!({ "events": events })).await.assert_problem(status, Some(field));
+    }
+    assert!(api.publisher.published.lock().is_empty());
+    *api.publisher.fails.lock() = Some(PublishError::Unavailable("no broker".to_owned()));
+    let answer = acme.post("/v1/events/batch", &json!({ "events": [good] })).await;
+    answer.assert_problem(503, None);
+    assert!(answer.text.contains("the same ids"), "{}", answer.text);
 }

@@ -89,6 +89,9 @@ async fn a_test_is_sent_and_answered_with_what_came_of_it() {
         response_excerpt: Some("no".to_owned()),
         next: AfterAttempt::DeadLetter,
         next_attempt_at: None,
+        request_headers: Vec::new(),
+        response_headers: Vec::new(),
+        phases: None,
     }));
     let answer = acme.post(&path, &json!({ "event_type": "order.created", "data": { "total": 1 } })).await;
     assert_eq!(answer.status, 200, "{}", answer.text);

@@ -67,6 +67,9 @@ fn attempt(tenant: &str, endpoint: &str, ago: i64, status: i32) -> DeliveryEvent
             response_excerpt: None,
             next: if success { AfterAttempt::Delivered } else { AfterAttempt::DeadLetter },
             next_attempt_at: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            phases: None,
         }),
         ..event
     }

@@ -18,7 +18,8 @@ use postrider_domain::{
     Attempt, ConfigBody, Delivery, DeliveryEvent, DeliveryEventBody, DeliveryKind, DirectoryVersion, Endpoint,
     EndpointId, ErrorClass, EventId, MessageId, Method, Outcome, Priority, Routing, Run, SecretId, SourceCoordinates,
     SubscriptionId, TenantId, Timestamp,
-    delivery_event::{DeadLetter, HoldReason, ParkReason},
+    delivery::Header,
+    delivery_event::{DeadLetter, HoldReason, ParkReason, Phases},
     egress::EgressPolicy,
     endpoint::{EndpointSecret, EndpointSettings, purpose},
     endpoint_state::EndpointState,
@@ -120,7 +121,14 @@ impl Courier for FakeCourier {
         let Some(status) = act.status else { return Answer::failed(ErrorClass::Connect, "refused") };
         let outcome = Outcome::Answered { status, retry_after: act.retry_after };
         let max_streams = *self.max_streams.lock();
-        Answer { outcome, error_message: None, excerpt: Some("body".to_owned()), max_streams }
+        Answer {
+            outcome,
+            error_message: None,
+            headers: vec![Header { name: "x-echo".to_owned(), value: "not tok-12345678".to_owned() }],
+            excerpt: Some("body".to_owned()),
+            phases: Phases { wait_us: Some(7), ..Phases::default() },
+            max_streams,
+        }
     }
 }
 

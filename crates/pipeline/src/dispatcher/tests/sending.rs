@@ -5,12 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_domain::{
     Attempt, Delivery, DeliveryEventBody, DeliveryKind, DirectoryVersion, ErrorClass, Routing,
+    delivery::Header,
     delivery_event::{AfterAttempt, CancelReason, ParkReason},
+    endpoint::{CustomHeader, purpose},
+    masking::MASK,
     overrides::Override,
+    seal::SealedAt,
 };
 use postrider_kafka::{Sink as _, routing_from_headers};
 
-use super::{Act, Bench, DispatcherConfig, answers, endpoint, pass};
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{Act, Bench, DispatcherConfig, answers, endpoint, keys, pass};
 
 #[tokio::test(start_paused = true)]
 async fn a_success_is_signed_logged_and_settled() {
@@ -27,6 +33,31 @@ async fn a_success_is_signed_logged_and_settled() {
     let DeliveryEventBody::Attempted(attempted) = &events[0].body else { panic!("{events:?}") };
     assert_eq!((attempted.next, attempted.status), (AfterAttempt::Delivered, Some(200)));
     assert_eq!(bench.partition.committable(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_answered_is_logged_without_what_is_secret() {
+    let mut owner = endpoint("ep_a", true);
+    let at = SealedAt { tenant: &owner.tenant, entity: &(&owner.id).into(), purpose: purpose::HEADER, version: 1 };
+    let value = keys().seal(b"tok-12345678", at, &mut StdRng::seed_from_u64(4));
+    owner.settings.headers = vec![CustomHeader { name: "X-Team".to_owned(), value }];
+    let mut bench = Bench::new(vec![owner]).await;
+    bench.deliver("ep_a", bench.routing()).await;
+    pass(Duration::from_millis(100)).await;
+    let events = bench.events();
+    let DeliveryEventBody::Attempted(attempted) = &events[0].body else { panic!("{events:?}") };
+    let value = |headers: &[Header], name: &str| headers.iter().find(|it| it.name == name).map(|it| it.value.clone());
+    let sent = &attempted.request_headers;
+    assert_eq!(value(sent, "x-team").as_deref(), Some(MASK));
+    assert_eq!(value(sent, "webhook-id").as_deref(), Some("msg_0"));
+    assert_eq!(value(sent, "content-type").as_deref(), Some("application/json"));
+    assert!(value(sent, "webhook-signature").unwrap().starts_with("v1,"));
+    assert_eq!(value(&attempted.response_headers, "x-echo").unwrap(), format!("not {MASK}"));
+    assert_eq!(attempted.phases.unwrap().wait_us, Some(7));
+    assert_eq!(
+        bench.courier.sent.lock()[0].headers.iter().find(|(name, _)| name == "x-team").unwrap().1,
+        "tok-12345678"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,11 @@
 
 mod analytics;
 mod deliveries;
+mod orders;
 
 use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [analytics::tests(), deliveries::tests()].into_iter().flatten().collect()
+    [analytics::tests(), deliveries::tests(), orders::tests()].into_iter().flatten().collect()
 }

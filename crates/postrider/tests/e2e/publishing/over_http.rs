@@ -1,5 +1,7 @@
 //! Events published through the API.
 
+use std::collections::BTreeSet;
+
 use postrider_testkit::ApiClient;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ pub fn tests() -> Vec<Test> {
     tests![
         a_published_event_stands_in_kafka_and_arrives_to_the_byte,
         data_that_nests_very_deep_is_delivered_and_matches_no_filter,
+        a_batch_arrives_whole_and_what_did_not_match_is_explained,
     ]
 }
 
@@ -78,4 +81,43 @@ async fn data_that_nests_very_deep_is_delivered_and_matches_no_filter(context: C
     all.wait_for(2).await;
     filtered.wait_for(1).await;
     assert_eq!(filtered.data(), [json!({"total": 2})]);
+}
+
+async fn a_batch_arrives_whole_and_what_did_not_match_is_explained(context: Context) {
+    const EVENTS: usize = 1_000;
+    let deployment = Deployment::start(&context, "batch").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let filter = json!({"field": "data.number", "operator": "greater_than", "value": 0});
+    let more = json!({"subscriptions": [{"event_types": ["order.*"], "filter": filter}]});
+    let hook = Hook::create(&tenant, &receiver, "/orders", more).await;
+    deployment.synced().await;
+    let event = |number: usize| json!({"type": "order.paid", "id": format!("e-{number}"), "data": {"number": number}});
+    let events: Vec<Value> = (0..EVENTS).map(event).collect();
+    let (status, accepted) = tenant.api.post("/v1/events/batch", &json!({"events": events})).await.unwrap();
+    assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
+    let accepted = accepted["data"].as_array().unwrap();
+    assert_eq!(accepted.len(), EVENTS);
+    hook.wait_for(EVENTS - 1).await;
+    let numbers: BTreeSet<u64> = hook.data().iter().map(|data| data["number"].as_u64().unwrap()).collect();
+    assert!(numbers.into_iter().eq(1..EVENTS as u64));
+
+    let place = |accepted: &Value| {
+        let at = |name: &str| accepted[name].clone();
+        json!({"topic": at("topic"), "partition": at("partition"), "offset": at("offset")})
+    };
+    for (number, matched, outcome) in [(0, false, "filter"), (1, true, "matched")] {
+        let (status, answer) =
+            tenant.api.post("/v1/events/explain", &json!({"source": place(&accepted[number])})).await.unwrap();
+        assert_eq!((status, &answer["event_id"]), (StatusCode::OK, &accepted[number]["event_id"]), "{answer}");
+        let explained = &answer["data"][0];
+        assert_eq!((&explained["matched"], &explained["outcome"]), (&json!(matched), &json!(outcome)), "{explained}");
+        assert_eq!(explained["endpoint_id"], hook.id);
+    }
+    let stranger = deployment.tenant().await;
+    for source in [place(&accepted[0]), json!({"topic": accepted[0]["topic"], "partition": 9999, "offset": 0})] {
+        let asked = json!({ "source": source });
+        let (status, problem) = stranger.api.post("/v1/events/explain", &asked).await.unwrap();
+        assert_eq!((status, &problem["field"]), (StatusCode::NOT_FOUND, &json!("/source")), "{problem}");
+    }
 }

@@ -1,0 +1,82 @@
+//! What of a request and its answer may be written down: names always, values unless they are secret.
+
+use crate::delivery::Header;
+
+/// What stands in the place of a value that is not shown.
+pub const MASK: &str = "***";
+
+/// A shorter text is no secret: it would be found everywhere.
+const MIN_SECRET_BYTES: usize = 8;
+
+/// What is in the names of headers whose values are secret, whoever sends them.
+const SECRET_NAMES: [&str; 10] =
+    ["authorization", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey", "credential", "session"];
+
+/// Whether the value of a header with this name, in lower case, is secret by its nature.
+pub fn is_secret_header(name: &str) -> bool {
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+/// The header as it may be shown; `is_own` says that its owner keeps its value secret.
+pub fn shown_header(name: &str, value: &str, is_own: bool) -> Header {
+    let value = if is_own || is_secret_header(name) { MASK } else { value };
+    Header { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// Texts that may be in what somebody answers, since they were in what was sent, and that nobody else may see.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// These, but for those that are too short to be secrets. A text that has another one in it is masked first.
+    pub fn new(texts: impl IntoIterator<Item = String>) -> Self {
+        let mut texts: Vec<String> = texts.into_iter().filter(|text| text.len() >= MIN_SECRET_BYTES).collect();
+        texts.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        texts.dedup();
+        Self(texts)
+    }
+
+    /// Masks them where they are in `text`.
+    pub fn mask(&self, text: &mut String) {
+        for secret in &self.0 {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), MASK);
+            }
+        }
+    }
+}
+
+/// Never shows them.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_secret_headers_and_of_an_owners_own_are_not_shown() {
+        for (name, is_own, shown) in [
+            ("content-type", false, "v"),
+            ("webhook-signature", false, "v"),
+            ("x-team", true, MASK),
+            ("authorization", false, MASK),
+            ("x-api-key", false, MASK),
+            ("set-cookie", false, MASK),
+        ] {
+            assert_eq!(shown_header(name, "v", is_own).value, shown, "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_come_back_the_longest_first() {
+        let secrets = Secrets::new(["/services/T0", "/services/T0/B0/x1", "short"].map(str::to_owned));
+        let mut text = "Cannot POST /services/T0/B0/x1, short of /services/T0".to_owned();
+        secrets.mask(&mut text);
+        assert_eq!(text, "Cannot POST ***, short of ***");
+        assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+    }
+}
