@@ -53,6 +53,8 @@ pub async fn run(options: &ControlOptions) -> anyhow::Result<bool> {
     plane.stop().await?;
 
     println!();
-    targets.iter().for_each(|target| println!("{target}"));
+    for target in &targets {
+        println!("{target}");
+    }
     Ok(targets.iter().all(Target::is_met))
 }

@@ -29,7 +29,9 @@ pub async fn total(
     let mut sum = Tally::default();
     for part in window.segments() {
         let rows = rollups::read(conn, subject, event_type.map_or(EventTypes::Total, EventTypes::One), part).await?;
-        rows.iter().for_each(|row| sum.merge(&row.tally));
+        for row in &rows {
+            sum.merge(&row.tally);
+        }
     }
     Ok(sum)
 }
@@ -49,7 +51,7 @@ pub async fn by_event_type(
         }
     }
     let mut found: Vec<(String, Tally)> = sums.into_iter().collect();
-    found.sort_by(|(_, a), (_, b)| (b.attempts, b.ended()).cmp(&(a.attempts, a.ended())));
+    found.sort_by_key(|(_, tally)| std::cmp::Reverse((tally.attempts, tally.ended())));
     found.truncate(limit);
     Ok(found)
 }

@@ -71,6 +71,7 @@ pub(super) struct DeliveryCounts {
 /// How long something took, milliseconds. Percentiles are at most 1.6 % beside the truth. Null where nothing was counted.
 #[derive(Debug, Object)]
 #[oai(example)]
+#[expect(clippy::struct_field_names, reason = "their unit, as the answer has it")]
 pub(super) struct Durations {
     /// Half took no longer.
     p50_ms: Option<f64>,
@@ -202,6 +203,7 @@ pub(super) struct FailingEndpoints {
 /// How fast what may be late or fail is used up, over one window.
 #[derive(Debug, Object)]
 #[oai(example)]
+#[expect(clippy::struct_field_names, reason = "what a burn rate is called")]
 pub(super) struct BurnRate {
     /// The window that ends with the one asked for: `1h`, `6h`, `24h` or `72h`.
     window: String,

@@ -230,7 +230,9 @@ async fn total(pool: &Database, from: Timestamp, to: Timestamp) -> Tally {
         let tenant = tenant();
         let subject = Subject::Tenant(&tenant);
         let rows = rollups::read(&mut transaction, subject, EventTypes::Total, part).await.unwrap();
-        rows.iter().for_each(|row| sum.merge(&row.tally));
+        for row in &rows {
+            sum.merge(&row.tally);
+        }
     }
     sum
 }

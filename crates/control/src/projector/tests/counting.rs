@@ -22,7 +22,9 @@ impl Fixture {
         let day = Segment { grain: Grain::Day, from: Timestamp::EPOCH, to: Timestamp::EPOCH + Grain::Day.length() };
         let rows = rollups::read(&mut transaction, Subject::Deployment, EventTypes::Total, day).await.unwrap();
         let mut sum = Tally::default();
-        rows.iter().for_each(|row| sum.merge(&row.tally));
+        for row in &rows {
+            sum.merge(&row.tally);
+        }
         sum
     }
 
