@@ -267,7 +267,9 @@ async fn verify(
         if links.is_empty() {
             break;
         }
-        links.into_iter().for_each(|linked| checker.take(linked));
+        for linked in links {
+            checker.take(linked);
+        }
     }
     let unlinked = audit_chain::unlinked(conn).await?;
     Ok(checker.end(unlinked))
@@ -314,7 +316,9 @@ mod tests {
     fn check(linked: Vec<LinkedRecord>, kept_since: Timestamp, noted: Option<NotedLink>) -> Verdict {
         let ring = key_ring(7);
         let mut checker = Checker { key_ring: &ring, kept_since, noted, verdict: Verdict::default() };
-        linked.into_iter().for_each(|linked| checker.take(linked));
+        for linked in linked {
+            checker.take(linked);
+        }
         checker.end(0)
     }
 

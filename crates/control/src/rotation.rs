@@ -62,7 +62,7 @@ impl Rotation {
                     Ok(did) => rotated += u64::from(did),
                     Err(ManageError::Database(error)) => return Err(error.into()),
                     Err(error) => {
-                        tracing::warn!(%endpoint, %error, "the endpoint's secret can't be rotated on schedule")
+                        tracing::warn!(%endpoint, %error, "the endpoint's secret can't be rotated on schedule");
                     }
                 }
             }

@@ -34,7 +34,7 @@ impl Asked {
             Verification::Challenge => {
                 let mut random = [0_u8; CHALLENGE_BYTES];
                 rng.fill_bytes(&mut random);
-                Self::Challenge(random.iter().map(|byte| format!("{byte:02x}")).collect())
+                Self::Challenge(hex::encode(random))
             }
         }
     }

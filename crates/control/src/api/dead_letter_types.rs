@@ -196,7 +196,7 @@ impl MessageDeadLetters {
             status: row.status.into(),
             attempt: row.attempt,
             last_status: row.last_status,
-            last_error: row.last_error.map(|error| error.to_string()),
+            last_error: row.last_error,
             matched_at: Time(row.matched_at),
             updated_at: Time(row.updated_at),
         });

@@ -120,6 +120,7 @@ pub(super) struct NamedValue {
 /// How long the parts of an attempt took, milliseconds. `dns`, `connect` and `tls` are null on a connection that was
 /// there already; all of them, where they were not reached.
 #[derive(Debug, Object)]
+#[expect(clippy::struct_field_names, reason = "their unit, as the answer has it")]
 pub(super) struct AttemptPhases {
     /// Looking up the host's addresses.
     dns_ms: Option<f64>,

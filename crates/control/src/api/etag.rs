@@ -93,7 +93,7 @@ pub(crate) fn if_match(header: Option<&str>) -> Result<Precondition, Problem> {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"')
     };
-    if tags.len() > MAX_VERSIONS || !tags.iter().all(|tag| well_formed(&tag)) {
+    if tags.len() > MAX_VERSIONS || !tags.iter().all(well_formed) {
         let detail = format!("is '*', or the ETag of an answer with its quotes; at most {MAX_VERSIONS} of them");
         return Err(Problem::new(ProblemKind::BadRequest, detail).at("If-Match"));
     }

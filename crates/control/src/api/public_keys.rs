@@ -44,7 +44,8 @@ struct PublicKey {
     /// The key, in base64url.
     x: String,
     /// The same as Standard Webhooks writes it: `whpk_…`.
-    public_key: String,
+    #[oai(rename = "public_key")]
+    text: String,
     /// When it stops signing; null: not until it is replaced.
     expires_at: Option<Time>,
 }
@@ -86,7 +87,7 @@ fn public_key(row: SecretRow) -> Option<PublicKey> {
         usage: "sig".to_owned(),
         kid: row.secret.id.to_string(),
         x: BASE64_URL_SAFE_NO_PAD.encode(key),
-        public_key,
+        text: public_key,
         expires_at: row.secret.expires_at.map(Time),
     })
 }
@@ -99,7 +100,7 @@ impl Example for KeySet {
             usage: "sig".to_owned(),
             kid: "sec_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned(),
             x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned(),
-            public_key: "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned(),
+            text: "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".to_owned(),
             expires_at: None,
         };
         Self { keys: vec![key] }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     const CONFIG: LockoutConfig =
-        LockoutConfig { bad_keys: 3, within: Duration::from_secs(60), lasts: Duration::from_secs(600) };
+        LockoutConfig { bad_keys: 3, within: Duration::from_mins(1), lasts: Duration::from_mins(10) };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)
@@ -114,7 +114,7 @@ mod tests {
         let mut lockout = Lockout::new(CONFIG);
         let (bad, good) = (IpAddr::from([203, 0, 113, 7]), IpAddr::from([203, 0, 113, 8]));
         assert_eq!([0, 1, 2, 3].map(|second| lockout.failed(bad, at(second))), [false, false, true, false]);
-        assert_eq!(lockout.remaining(bad, at(2)), Some(Duration::from_secs(600)));
+        assert_eq!(lockout.remaining(bad, at(2)), Some(Duration::from_mins(10)));
         assert_eq!(lockout.remaining(good, at(2)), None);
         assert_eq!(lockout.remaining(bad, at(602)), None);
         // Afterwards it begins anew.

@@ -54,7 +54,7 @@ async fn ids(conn: &mut PgConnection) -> Vec<String> {
 async fn refused(conn: &mut PgConnection, sql: &str) {
     let outcome = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(conn).await;
     let error = outcome.expect_err(sql);
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
     assert_eq!(code, "42501", "{sql}: {error}");
 }
 
@@ -103,7 +103,7 @@ async fn the_service_owns_nothing_and_can_not_pass_the_policies() {
         "SET ROLE postgres",
         "UPDATE _sqlx_migrations SET success = false",
     ] {
-        refused(&mut *service.acquire().await.unwrap(), statement).await;
+        refused(&mut service.acquire().await.unwrap(), statement).await;
     }
     let mut conn = service.tenant(&tenant(1)).await.unwrap();
     sqlx::query("SET LOCAL row_security = off").execute(&mut *conn).await.unwrap();
@@ -113,7 +113,7 @@ async fn the_service_owns_nothing_and_can_not_pass_the_policies() {
     let as_owner = connect_service(&server.url("wall"), 2).await.unwrap();
     assert_eq!(as_owner.wall(), Wall::RoleSet);
     assert_eq!(ids(&mut as_owner.tenant(&tenant(2)).await.unwrap()).await, ["ten_2"]);
-    refused(&mut *as_owner.acquire().await.unwrap(), "DROP POLICY tenant ON tenants").await;
+    refused(&mut as_owner.acquire().await.unwrap(), "DROP POLICY tenant ON tenants").await;
     sqlx::query("CREATE ROLE stranger LOGIN").execute(&owner).await.unwrap();
     let stranger = server.url("wall").replacen("//postgres@", "//stranger@", 1);
     let error = connect_service(&stranger, 2).await.unwrap_err().to_string();

@@ -62,7 +62,7 @@ fn show(verdict: &Verdict) {
                 "{} links, {first} to {}; {} without a record, no longer kept",
                 verdict.links, head.seq, verdict.expired
             );
-            println!("the chain ends with {}", head);
+            println!("the chain ends with {head}");
         }
         _ => println!("the chain is empty: the relay has not chained any record yet"),
     }

@@ -80,7 +80,7 @@ fn row(tenant: &str, endpoint: &str, status: DeliveryStatus) -> DeliveryRow {
 }
 
 /// An API with one delivery of a tenant in this state, and the tenant's endpoint that it is for.
-async fn with_delivery<'a>(api: &'a Fixture, status: DeliveryStatus) -> (TenantClient<'a>, String) {
+async fn with_delivery(api: &Fixture, status: DeliveryStatus) -> (TenantClient<'_>, String) {
     let acme = api.tenant("Acme").await;
     let endpoint = acme.endpoint().await.id();
     log(api, &row(&acme.id, &endpoint, status)).await;

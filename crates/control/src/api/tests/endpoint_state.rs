@@ -36,9 +36,9 @@ async fn who_disables_an_endpoint_says_why_and_its_history_keeps_it() {
     assert_eq!(list.status, 200, "{}", list.text);
     let entries = list.body["data"].as_array().expect("a list");
     let found: Vec<(&Value, &Value)> = entries.iter().map(|entry| (&entry["change"], &entry["note"])).collect();
-    let (none, moves, moved) = (json!(null), json!("the warehouse moves"), json!("it has moved"));
+    let (none, reason, done) = (json!(null), json!("the warehouse moves"), json!("it has moved"));
     let changes = ["disabled", "resumed", "paused", "enabled", "disabled"].map(Value::from);
-    let notes = [&none, &none, &none, &moved, &moves];
+    let notes = [&none, &none, &none, &done, &reason];
     assert_eq!(found, changes.iter().zip(notes).collect::<Vec<_>>());
     assert!(entries.iter().all(|entry| entry["actor"].as_str().is_some_and(|actor| actor.starts_with("key_"))));
     assert_eq!(entries[0]["actor"], made.body["created_by"]);

@@ -135,7 +135,8 @@ async fn an_event_is_found_by_its_identity_or_its_id_with_deliveries_and_payload
     let event = event(&acme.id, "a/b,1", 3);
     api.events.0.lock().push(event.clone());
     log(&api, delivery(&event, "ep_00000000000000000000000001")).await;
-    let encoded: String = event.id.as_str().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let hex = hex::encode_upper(event.id.as_str());
+    let encoded: String = hex.as_bytes().chunks(2).flat_map(|digits| ["%", str::from_utf8(digits).unwrap()]).collect();
     for id in ["a%2Fb,1", &encoded] {
         let answer = acme.get(&format!("/v1/events/{id}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);

@@ -75,12 +75,12 @@ async fn quotas_bound_endpoints_and_publishing_and_can_be_seen() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;
     let path = format!("/v1/tenants/{}", acme.id);
-    let patch = |body: Value| {
+    let change = |body: Value| {
         let (api, path) = (&api, &path);
         async move { api.call(Method::PATCH, path, &api.operator_key, None, Some(&body.to_string())).await }
     };
     let quotas = json!({ "endpoints": 1, "publish_per_second": 2, "deliveries_per_day": 10 });
-    assert_eq!(patch(json!({ "quotas": quotas })).await.body["quotas"], quotas);
+    assert_eq!(change(json!({ "quotas": quotas })).await.body["quotas"], quotas);
     acme.endpoint().await;
     let another = json!({ "name": "another", "url": "https://public.example.com/" });
     acme.post("/v1/endpoints", &another).await.assert_problem(409, None);
@@ -95,15 +95,15 @@ async fn quotas_bound_endpoints_and_publishing_and_can_be_seen() {
     assert_eq!(statuses, [202, 202, 429]);
     assert_eq!(api.publisher.published.lock().len(), 2);
 
-    assert_eq!(patch(json!({ "quotas": { "endpoints": null } })).await.body["quotas"]["endpoints"], Value::Null);
+    assert_eq!(change(json!({ "quotas": { "endpoints": null } })).await.body["quotas"]["endpoints"], Value::Null);
     acme.post("/v1/endpoints", &another).await;
     assert_eq!(acme.get("/v1/usage").await.body["endpoints"], json!(2));
-    patch(json!({ "quotas": { "deliveries_per_day": 0 } }))
+    change(json!({ "quotas": { "deliveries_per_day": 0 } }))
         .await
         .assert_problem(422, Some("/quotas/deliveries_per_day"));
-    patch(json!({ "name": null })).await.assert_problem(422, Some("/name"));
-    patch(json!({ "nmae": "x" })).await.assert_problem(422, Some("/nmae"));
-    let unlimited = patch(json!({ "quotas": null })).await;
+    change(json!({ "name": null })).await.assert_problem(422, Some("/name"));
+    change(json!({ "nmae": "x" })).await.assert_problem(422, Some("/nmae"));
+    let unlimited = change(json!({ "quotas": null })).await;
     assert_eq!(unlimited.body["quotas"]["publish_per_second"], Value::Null, "{}", unlimited.text);
 }
 
