@@ -74,6 +74,7 @@ snippets! {
     Receive "express" JAVASCRIPT "Express" "receiver.mjs" "receive/express.mjs",
     Receive "nextjs" JAVASCRIPT "Next.js" "app/webhooks/route.js" "receive/nextjs.mjs",
     Receive "typescript" TYPESCRIPT "Node.js" "receiver.ts" "receive/typescript.ts",
+    Receive "python" PYTHON "http.server" "receiver.py" "receive/python.py",
     Receive "fastapi" PYTHON "FastAPI" "receiver.py" "receive/fastapi.py",
     Receive "flask" PYTHON "Flask" "receiver.py" "receive/flask.py",
     Receive "go" GO "net/http" "receiver.go" "receive/net_http.go",

@@ -5,6 +5,7 @@ mod audit;
 mod event_types;
 mod explain;
 mod replay;
+mod server;
 mod sources;
 
 use std::path::PathBuf;
@@ -15,6 +16,10 @@ pub use audit::{Audit, VerifyArguments};
 pub use event_types::{EventTypes, ImportArguments, SetArguments};
 pub use explain::Explain;
 pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
+pub use server::{
+    DeadLetterFilter, Deliveries, DeliveriesCommand, DeliveryFilter, Dlq, DlqCommand, Endpoints, EndpointsCommand,
+    Events, EventsCommand, Listen, Server, Tail, TenantKeys, TenantKeysCommand,
+};
 pub use sources::{CheckSources, Sources};
 
 /// Delivers domain events from Kafka topics, signed, to the HTTP endpoints that subscribed to them.
@@ -48,7 +53,8 @@ Run it:
   postrider keys create --name ops
   postrider serve
 
-Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.";
+Exit codes: 0 success, 1 failure, 2 wrong command line or configuration, 3 no match (explain), 4 refused by the server,
+5 no answer from the server.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -94,6 +100,38 @@ pub enum Command {
     /// has. Reads neither Kafka nor Postgres: the event and the subscription are given as JSON.
     #[command(after_help = explain::EXAMPLES)]
     Explain(Explain),
+    /// Work on the endpoints of a running server.
+    #[command(arg_required_else_help = true, after_help = server::EXAMPLES)]
+    Endpoints(Endpoints),
+    /// See what became of events at a running server, try again, cancel.
+    #[command(arg_required_else_help = true, after_help = server::EXAMPLES)]
+    Deliveries(Deliveries),
+    /// See dead letters of a running server, and deliver them again.
+    #[command(arg_required_else_help = true, after_help = server::EXAMPLES)]
+    Dlq(Dlq),
+    /// Publish events to a running server.
+    #[command(arg_required_else_help = true, after_help = server::EXAMPLES)]
+    Events(Events),
+    /// Watch deliveries of a running server as they go.
+    ///
+    /// Prints a line for each delivery that is new or changed, from now on; Ctrl-C ends it. It asks every second and
+    /// looks at the newest 500: of more than that a second it shows a part.
+    #[command(after_help = server::EXAMPLES)]
+    Tail(Tail),
+    /// Post deliveries of a running server to a port of this machine, while developing.
+    ///
+    /// What is delivered to the tenant's endpoints from now on is posted here as well, once each, with the same
+    /// webhook-id and body, signed as Standard Webhooks says with a secret of your own. What your program answers
+    /// changes nothing at the server.
+    #[command(after_help = server::EXAMPLES)]
+    Listen(Listen),
+    /// Print what makes your shell complete command lines of postrider.
+    ///
+    /// For bash: source <(postrider completions bash)
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Print the API's OpenAPI document.
     Openapi,
 }
@@ -239,6 +277,9 @@ pub enum Keys {
     /// Master keys seal the secrets in the database and in Kafka: without them, every secret is lost. To
     /// replace one, put the new key in front of the old one.
     GenerateMaster,
+    /// List, make and revoke the API keys of a tenant, at a running server.
+    #[command(arg_required_else_help = true, after_help = server::EXAMPLES)]
+    Tenant(TenantKeys),
 }
 
 /// Commands on the operators' keys in the database.

@@ -9,6 +9,12 @@ use crate::config::ConfigError;
 pub enum Failure {
     /// The configuration is wrong: exit code 2, as for a wrong command line.
     Configuration(ConfigError),
+    /// The command line lacks something, or has something that can't be read: exit code 2.
+    Usage(String),
+    /// A server refused what it was asked for: exit code 4.
+    Refused(String),
+    /// A server can't be reached, or can't do it for now: exit code 5.
+    Unreachable(String),
     /// Anything else: exit code 1.
     Failed(anyhow::Error),
 }
@@ -17,7 +23,9 @@ impl Failure {
     /// The process' exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) => ExitCode::from(2),
+            Self::Configuration(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Refused(_) => ExitCode::from(4),
+            Self::Unreachable(_) => ExitCode::from(5),
             Self::Failed(_) => ExitCode::FAILURE,
         }
     }
@@ -28,6 +36,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Configuration(error) => error.to_string(),
+            Self::Usage(text) | Self::Refused(text) | Self::Unreachable(text) => text.clone(),
             Self::Failed(error) => one_chain(error),
         };
         f.write_str(&text.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -7,6 +7,7 @@ mod connections;
 mod failure;
 mod lifecycle;
 mod roles;
+mod server_api;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use poem::{
 use postrider_domain::Timestamp;
 use rand::Rng;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use ulid::Ulid;
 
 use super::{
@@ -30,12 +31,21 @@ const MAX_REQUEST_ID_CHARACTERS: usize = 64;
 /// How long a test send may take: an endpoint's longest time-out, and what comes before it.
 const TEST_SEND_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// What requests are answered with.
+pub(super) struct Frame {
+    /// How the API is served.
+    pub config: ApiConfig,
+    /// What it works on.
+    pub state: ApiState,
+    /// Requests that are executed to their end.
+    pub executions: TaskTracker,
+}
+
 /// Answers a request whatever happens: errors, panics and requests that take too long become problems.
-pub(super) async fn answer<E: Endpoint>(
+pub(super) async fn answer<E: Endpoint + 'static>(
     inner: Arc<E>,
     mut request: Request,
-    config: Arc<ApiConfig>,
-    state: ApiState,
+    frame: Arc<Frame>,
 ) -> poem::Result<Response> {
     let begun = Instant::now();
     let request_id = request_id(request.headers(), clock::now(), &mut clock::rng());
@@ -44,7 +54,7 @@ pub(super) async fn answer<E: Endpoint>(
     let takes_gzip = gzip::is_accepted(request.headers());
     // Decided here, by what the answer is.
     request.headers_mut().remove(header::ACCEPT_ENCODING);
-    let cross_origin = CrossOrigin::of(&method, request.headers(), &config.cors_origins);
+    let cross_origin = CrossOrigin::of(&method, request.headers(), &frame.config.cors_origins);
     let unread = Unread::of(&mut request);
     let rate = RateNote::default();
     request.set_data(rate.clone());
@@ -53,12 +63,12 @@ pub(super) async fn answer<E: Endpoint>(
     request.set_data(asker.clone());
     let result = match cross_origin.preflight() {
         Some(preflight) => Ok(preflight),
-        None => executed(inner, request, &unread, &config, &state).await,
+        None => executed(inner, request, &unread, &frame).await,
     };
     if let Err(problem) = &result
         && let Some(kind) = problem.noted_as()
     {
-        state.security.note(clock::now(), kind, asker.origin(), problem.to_string());
+        frame.state.security.note(clock::now(), kind, asker.origin(), problem.to_string());
     }
     let mut response = result.unwrap_or_else(|problem| problem.into_answer(&request_id));
     let headers = response.headers_mut();
@@ -83,26 +93,30 @@ pub(super) async fn answer<E: Endpoint>(
     Ok(response)
 }
 
-/// Executes a request, once if it has an `Idempotency-Key`.
-async fn executed<E: Endpoint>(
+/// Executes a request, once if it has an `Idempotency-Key`: then to its end, also when the caller hangs up, so that its
+/// answer is there for who asks again.
+async fn executed<E: Endpoint + 'static>(
     inner: Arc<E>,
     mut request: Request,
     unread: &Unread,
-    config: &ApiConfig,
-    state: &ApiState,
+    frame: &Frame,
 ) -> Result<Response, Problem> {
+    let config = &frame.config;
     let patience = patience(request.method(), request.uri().path(), config.request_timeout);
     let keyed = KeyedRequest::of(&request, unread.handle(), patience, config.max_body_bytes)?;
     let Some(keyed) = keyed else { return outcome(inner.call(request), patience).await };
     request.set_data(keyed.clone());
-    let result = outcome(keyed.execution.scope(inner.call(request)), patience).await;
-    match result {
-        Ok(answer) => Ok(keyed.finish(state, answer).await),
-        Err(problem) => {
-            keyed.release(state).await;
-            Err(problem)
+    let state = frame.state.clone();
+    let execution = frame.executions.spawn(async move {
+        match outcome(keyed.execution.scope(inner.call(request)), patience).await {
+            Ok(answer) => Ok(keyed.finish(&state, answer).await),
+            Err(problem) => {
+                keyed.release(&state).await;
+                Err(problem)
+            }
         }
-    }
+    });
+    execution.await.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
 async fn outcome<R: IntoResponse>(

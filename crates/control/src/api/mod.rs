@@ -15,6 +15,7 @@ mod dead_letters;
 mod deliveries;
 mod delivery_payload;
 mod delivery_types;
+mod docs;
 mod endpoint_action_types;
 mod endpoint_actions;
 mod endpoint_health;

@@ -99,22 +99,34 @@ fn optional_members_nullable(schema: &mut Node, types: &BTreeMap<String, String>
     }
 }
 
-/// Makes a schema take `null`, which OpenAPI 3.0 allows beside a `type` only.
+/// Makes a schema take `null`, which OpenAPI 3.0 allows beside a `type` only: of a schema that is referred to, it is
+/// one of two.
 fn make_nullable(schema: &mut Node, types: &BTreeMap<String, String>) {
-    let referenced = |node: &Node| node.get("$ref").and_then(Node::as_str).map(ToOwned::to_owned);
-    let of_type = |reference: &str| types.get(reference.trim_start_matches(SCHEMAS)).cloned();
-    if let Some(reference) = referenced(schema) {
-        let Some(kind) = of_type(&reference) else { return };
-        let all_of = Node::List(vec![Node::reference(&reference)]);
-        *schema = Node::object([("type", Node::text(&kind)), ("allOf", all_of)]);
-    } else if schema.get("type").is_none() {
-        let inner = schema.get("allOf").into_iter().flat_map(Node::items).find_map(referenced);
-        let Some(kind) = inner.as_deref().and_then(of_type) else { return };
-        schema.set("type", Node::text(&kind));
-    }
-    schema.set("nullable", Node::Plain(Value::Bool(true)));
-    if let Some(Node::List(values)) = schema.get_mut("enum") {
-        values.push(Node::Plain(Value::Null));
+    let parts = if schema.get("$ref").is_some() {
+        vec![std::mem::replace(schema, Node::Object(Vec::new()))]
+    } else {
+        schema.get("allOf").map_or(&[][..], Node::items).to_vec()
+    };
+    let referenced = parts.iter().find_map(|part| part.get("$ref").and_then(Node::as_str));
+    let kind = referenced.and_then(|reference| types.get(reference.trim_start_matches(SCHEMAS)));
+    let null = |kind: Node| {
+        let enumeration = Node::List(vec![Node::Plain(Value::Null)]);
+        Node::object([("type", kind), ("nullable", Node::Plain(Value::Bool(true))), ("enum", enumeration)])
+    };
+    if let Some(reference) = referenced {
+        let kind = Node::text(kind.map_or("object", String::as_str));
+        if let Node::Object(members) = schema {
+            members.retain(|(name, _)| name != "allOf");
+        }
+        for (name, value) in parts.iter().filter(|part| part.get("$ref").is_none()).flat_map(Node::members) {
+            schema.set(name, value.clone());
+        }
+        schema.set("anyOf", Node::List(vec![Node::reference(reference), null(kind)]));
+    } else if schema.get("type").is_some() {
+        schema.set("nullable", Node::Plain(Value::Bool(true)));
+        if let Some(Node::List(values)) = schema.get_mut("enum") {
+            values.push(Node::Plain(Value::Null));
+        }
     }
 }
 
@@ -213,7 +225,7 @@ mod tests {
         assert_eq!(schemas["Answer"]["properties"]["id"], json!({"type": "string"}));
         let note = json!({"type": "string", "enum": ["a", null], "nullable": true});
         assert_eq!(schemas["Answer"]["properties"]["note"], note);
-        let inner = json!({"type": "object", "allOf": [schema("Inner")], "nullable": true});
+        let inner = json!({"anyOf": [schema("Inner"), {"type": "object", "nullable": true, "enum": [null]}]});
         assert_eq!(schemas["Answer"]["properties"]["inner"], inner);
         assert_eq!(schemas["Answer"]["properties"]["any"], json!({}));
         assert_eq!(schemas["Inner"]["properties"]["n"]["nullable"], true);

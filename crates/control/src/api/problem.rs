@@ -61,6 +61,26 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// Every kind, by status.
+    pub const ALL: &'static [Self] = &[
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::TenantSuspended,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::PayloadGone,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Validation,
+        Self::RateLimited,
+        Self::LockedOut,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
     /// Status, last part of the type, title.
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -89,6 +109,12 @@ impl ProblemKind {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Postrider failed"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available for now"),
         }
+    }
+
+    /// The last part of its type, and its title.
+    pub(crate) fn name_and_title(self) -> (&'static str, &'static str) {
+        let (_, name, title) = self.parts();
+        (name, title)
     }
 
     /// The status that it is answered with.

@@ -2,29 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use poem::{
-    Endpoint, EndpointExt as _, IntoResponse, Response, Route, Server, get, handler,
-    http::header,
-    listener::TcpAcceptor,
-    middleware::Compression,
-    web::{Data, Html},
-};
+use poem::{Endpoint, EndpointExt as _, Response, Route, Server, get, listener::TcpAcceptor, middleware::Compression};
 use postrider_kafka::Shutdown;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    frame,
-    openapi::{RESOURCES, docs_page, document, service},
+    docs::{Pages, docs, docs_guide, openapi_json},
+    frame::{self, Frame},
+    openapi::{RESOURCES, service},
     state::{ApiConfig, ApiState},
 };
 
 /// How long connections are given to end once the process stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the page may load: nothing from elsewhere. Its script is inline, and part of it compiles schemas.
-const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; \
-                           style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'";
 
 /// Why the API is not served.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +49,9 @@ impl Api {
     pub async fn bind(config: ApiConfig) -> Result<Self, ApiError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ApiError::Listen { address, source })?;
-        Ok(Self { listener, config })
+        // The guide names the address that was taken.
+        let listen = listener.local_addr()?;
+        Ok(Self { listener, config: ApiConfig { listen, ..config } })
     }
 
     /// The address taken: the port where the configuration says 0.
@@ -69,7 +62,8 @@ impl Api {
     /// Serves until shutdown: soft lets requests end, hard does not.
     pub async fn run(self, state: ApiState, shutdown: Shutdown) -> Result<(), ApiError> {
         let (security, access, pool) = (state.security.clone(), state.access.clone(), state.pool.clone());
-        let app = app(self.config, state);
+        let executions = TaskTracker::new();
+        let app = app(self.config, state, executions.clone());
         let served = Server::new_with_acceptor(TcpAcceptor::from_tokio(self.listener)?).run_with_graceful_shutdown(
             app,
             shutdown.soft.clone().cancelled_owned(),
@@ -79,7 +73,10 @@ impl Api {
         let over = CancellationToken::new();
         let serving = async {
             let _over = over.clone().drop_guard();
-            served.await
+            let served = served.await;
+            executions.close();
+            executions.wait().await;
+            served
         };
         tokio::select! {
             (served, (), ()) = async {
@@ -91,35 +88,21 @@ impl Api {
 }
 
 /// Every route, and what happens around every request.
-pub(crate) fn app(config: ApiConfig, state: ApiState) -> impl Endpoint<Output = Response> + 'static {
-    let pages = Arc::new(Pages {
-        document: document(config.public_url.as_deref()),
-        docs: docs_page(config.public_url.as_deref()),
-    });
-    let around = (Arc::new(config.clone()), state.clone());
+pub(crate) fn app(
+    config: ApiConfig,
+    state: ApiState,
+    executions: TaskTracker,
+) -> impl Endpoint<Output = Response> + 'static {
+    let pages = Arc::new(Pages::new(&config));
+    let frame = Arc::new(Frame { config: config.clone(), state: state.clone(), executions });
     Route::new()
         .at("/openapi.json", get(openapi_json))
         .at("/docs", get(docs))
+        .at("/docs/guide", get(docs_guide))
         .nest("/", service(RESOURCES, config.public_url.as_deref()))
         .data(pages)
         .data(config)
         .data(state)
         .with(Compression::new()) // of requests' bodies: of answers the frame decides
-        .around(move |inner, request| frame::answer(inner, request, around.0.clone(), around.1.clone()))
-}
-
-/// What does not change while the process runs.
-struct Pages {
-    document: String,
-    docs: String,
-}
-
-#[handler]
-fn openapi_json(Data(pages): Data<&Arc<Pages>>) -> Response {
-    pages.document.clone().with_content_type("application/json").into_response()
-}
-
-#[handler]
-fn docs(Data(pages): Data<&Arc<Pages>>) -> Response {
-    Html(pages.docs.clone()).with_header(header::CONTENT_SECURITY_POLICY, DOCS_POLICY).into_response()
+        .around(move |inner, request| frame::answer(inner, request, Arc::clone(&frame)))
 }

@@ -11,6 +11,7 @@ use postrider_postgres::endpoints;
 
 use super::{
     access::Authenticated,
+    docs::api_url,
     openapi::Tag,
     problem::{Problem, ReadProblem},
     respond::Found,
@@ -137,9 +138,8 @@ impl Snippets {
         let endpoint: EndpointId = id.parse().map_err(|_| unknown())?;
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &endpoint).await?.ok_or_else(unknown)?;
-        let api = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
-        let filling =
-            Filling { signing: &row.settings.signing, tenant: tenant.as_str(), api: api.trim_end_matches('/') };
+        let api = api_url(config);
+        let filling = Filling { signing: &row.settings.signing, tenant: tenant.as_str(), api: &api };
         let wanted = ALL.iter().filter(|snippet| {
             language.0.as_ref().is_none_or(|language| language.eq_ignore_ascii_case(snippet.language()))
                 && purpose.0.is_none_or(|wanted| wanted == self::purpose(snippet))

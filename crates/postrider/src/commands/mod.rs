@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod audit;
+mod completions;
 mod dev;
 mod dev_banner;
 mod event_types;
@@ -12,6 +13,7 @@ mod replay;
 mod resize;
 mod run;
 mod serve;
+mod server;
 mod sources;
 mod topics;
 

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{audit, dev, event_types, explain, keys, migrate, openapi, replay, serve, sources, topics};
+use super::{
+    audit, completions, dev, event_types, explain, keys, migrate, openapi, replay, serve, server, sources, topics,
+};
 use crate::{
     cli::{Cli, Command, Keys},
     config::{self, ConfigError, Environment, Loaded},
@@ -35,6 +37,17 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::EventTypes(command) => runtime.block_on(event_types::run(&command, &load()?)),
         Command::Replay(command) => runtime.block_on(replay::run(&command, &load()?)),
         Command::Explain(arguments) => return explain::run(&arguments),
+        Command::Keys(Keys::Tenant(arguments)) => runtime.block_on(server::keys(&arguments)),
+        Command::Endpoints(arguments) => runtime.block_on(server::endpoints(&arguments)),
+        Command::Deliveries(arguments) => runtime.block_on(server::deliveries(&arguments)),
+        Command::Dlq(arguments) => runtime.block_on(server::dlq(&arguments)),
+        Command::Events(arguments) => runtime.block_on(server::events(&arguments)),
+        Command::Tail(arguments) => runtime.block_on(server::tail(arguments)),
+        Command::Listen(arguments) => runtime.block_on(server::listen(arguments)),
+        Command::Completions { shell } => {
+            completions::run(shell);
+            Ok(())
+        }
         Command::Openapi => {
             openapi::run();
             Ok(())

@@ -9,6 +9,7 @@
 mod access;
 mod api;
 mod catalogue;
+mod command_line;
 mod delivering;
 mod dev;
 mod directory;
@@ -26,6 +27,7 @@ mod publishing;
 mod replaying;
 mod resizing;
 mod retrying;
+mod snippets;
 mod sources;
 mod speed;
 mod start;
@@ -51,11 +53,13 @@ fn main() -> ExitCode {
         egress::tests(),
         formats::tests(),
         publishing::tests(),
+        snippets::tests(),
         sources::tests(),
         retrying::tests(),
         matching::tests(),
         templates::tests(),
         catalogue::tests(),
+        command_line::tests(),
         log::tests(),
         access::tests(),
         verifying::tests(),

@@ -21,6 +21,7 @@ use postrider_postgres::{Database, PgPool, connect, connect_service, local::Loca
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use super::fakes::{FakeDeliveries, FakeEvents, FakeHandshakes, FakePublisher, FakeReplays, FakeResolver, FakeTests};
 use crate::{
@@ -157,7 +158,7 @@ impl Fixture {
             cors_origins: vec!["https://app.example.com".to_owned()],
             ..ApiConfig::default()
         };
-        let app = app(config, state.clone()).map_to_response().boxed();
+        let app = app(config, state.clone(), TaskTracker::new()).map_to_response().boxed();
         Self {
             app,
             pool,

@@ -100,6 +100,25 @@ async fn a_failed_request_may_be_sent_again_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_caller_that_hangs_up_finds_the_answer_when_it_asks_again() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let body = endpoint();
+    // Polled once, and dropped: the request has begun, and nobody waits for its answer.
+    let begun = post(&api, &acme, "/v1/endpoints", "order-1", &body);
+    assert!(futures::FutureExt::now_or_never(begun).is_none());
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let in_time = || assert!(tokio::time::Instant::now() < deadline, "it was not executed to its end");
+    while acme.get("/v1/endpoints").await.body["data"] == json!([]) {
+        in_time();
+    }
+    while !post(&api, &acme, "/v1/endpoints", "order-1", &body).await.1 {
+        in_time();
+    }
+    assert_eq!(acme.get("/v1/endpoints").await.body["data"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn a_revoked_key_is_refused_before_anything_is_repeated() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;

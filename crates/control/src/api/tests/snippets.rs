@@ -19,7 +19,7 @@ async fn snippets_verify_in_the_endpoints_own_style() {
         path = format!("/v1/endpoints/{}/snippets", made.id());
         let list = acme.get(&format!("{path}?purpose=receive&language=python")).await;
         let snippets = list.body["data"].as_array().unwrap_or_else(|| panic!("{}", list.text));
-        assert_eq!(snippets.len(), 2, "FastAPI and Flask");
+        assert_eq!(snippets.len(), 3, "plain, FastAPI and Flask");
         assert!(snippets.iter().all(|it| it["code"].as_str().unwrap().contains(header)), "{}", list.text);
     }
     let produce = acme.get(&format!("{path}?purpose=produce")).await;

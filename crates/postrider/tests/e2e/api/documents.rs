@@ -83,6 +83,16 @@ async fn the_api_serves_its_document_and_its_page_without_other_servers(context:
     }
     assert!(!page.contains("@import url(http") && !page.contains("url(https://fonts"), "a font from elsewhere");
     assert!(page.contains("createEndpoint"), "the page has the document in it");
+    assert!(page.contains("tryItOutEnabled"), "the page can try requests");
+
+    let guide = reqwest::get(format!("{base}/docs/guide")).await.unwrap();
+    let policy = guide.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    let guide = guide.text().await.unwrap();
+    assert!(guide.contains("<h2 id=\"getting-started\">") && !guide.contains("{{"), "{guide}");
+    for loaded in ["src=", "<link", "@import"] {
+        assert!(!guide.split("<pre>").next().unwrap().contains(loaded), "the guide loads something: {loaded}");
+    }
 
     let served: Value = reqwest::get(format!("{base}/openapi.json")).await.unwrap().json().await.unwrap();
     assert_eq!(served["paths"]["/v1/events"]["post"]["operationId"], "publishEvent");

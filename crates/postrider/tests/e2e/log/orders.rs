@@ -44,12 +44,12 @@ async fn an_attempt_shows_what_was_sent_and_answered_without_what_is_secret(cont
         for name in ["webhook-id", "webhook-signature", "webhook-timestamp", "content-type"] {
             assert_eq!(header(attempt, "request_headers", name).as_deref(), Some(received.header(name)), "{name}");
         }
-        assert!(header(attempt, "response_headers", "content-length").is_some(), "{attempt:#}");
+        assert!(header(attempt, "response_headers", "date").is_some(), "{attempt:#}");
         let phases = &attempt["phases"];
         assert!(phases["wait_ms"].as_f64().unwrap() > 0.0, "{phases}");
         assert_eq!(phases["total_ms"], attempt["duration_ms"]);
     }
-    // The first made a connection; none of them needed a name looked up by a server, but each part was timed.
+    // The first made a connection.
     let phases = &attempts[0]["phases"];
     assert!(phases["dns_ms"].is_f64() && phases["connect_ms"].is_f64(), "{phases}");
 
