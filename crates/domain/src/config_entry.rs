@@ -40,10 +40,10 @@ pub struct Tenant {
     /// Its name, for logs.
     pub name: String,
     /// Whether an operator suspended it: what comes for its endpoints is held.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
     /// Until when it is over its quota of deliveries: what comes for its endpoints is held until then.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_until: Option<Timestamp>,
 }
 
