@@ -58,7 +58,7 @@ async fn the_guides_own_commands_lead_to_a_verified_delivery(_: Context) {
     let read = |file: &str| fs::read_to_string(Path::new(folder.path()).join(file)).unwrap_or_default();
     assert!(output.status.success(), "{said}\n{}", read("receiver.log"));
     let received = read("received.txt");
-    assert!(received.starts_with("msg_") && received.contains("\"total\":129.9"), "{received}\n{said}");
+    assert!(received.starts_with("msg_") && received.contains("\"total\": 129.9"), "{received}\n{said}");
     assert!(!read("receiver.log").contains(" 401 "), "{}", read("receiver.log"));
     assert!(read("deliveries.json").contains("\"status\":\"delivered\""), "{}", read("deliveries.json"));
 }
