@@ -1,6 +1,6 @@
 //! The API of a running server, for commands.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use postrider_control::clock;
@@ -134,7 +134,7 @@ pub fn with_query(path: &str, query: &[(&str, &str)]) -> String {
             if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
                 out.push(char::from(byte));
             } else {
-                out.push_str(&format!("%{byte:02X}"));
+                let _ = write!(out, "%{byte:02X}");
             }
             out
         })

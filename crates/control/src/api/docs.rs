@@ -208,7 +208,7 @@ mod tests {
         let pages = Pages::new(&ApiConfig::default());
         for page in [&pages.reference, &pages.guide] {
             let head = &page[..page.find("<body>").expect("a body")];
-            assert!(!head.contains("src=") && !head.contains("href=") && !head.contains("@import"), "{:.500}", head);
+            assert!(!head.contains("src=") && !head.contains("href=") && !head.contains("@import"), "{head:.500}");
             assert!(!page.contains("<script src") && !page.contains("rel=\"stylesheet\""));
         }
         assert!(pages.policy.starts_with("default-src 'none'"));

@@ -46,6 +46,7 @@ mod pagination;
 mod parameter;
 mod polish;
 mod problem;
+mod problem_groups;
 mod public_keys;
 mod rate_headers;
 mod replay_types;
