@@ -39,10 +39,11 @@ async fn the_guides_own_commands_lead_to_a_verified_delivery(_: Context) {
     fs::write(folder.path().join("receiver.py"), receiver).unwrap();
     // As a user would: their own key, and here a port that is free.
     let key = sample["tenant_key"].as_str().unwrap();
-    let who = who.lines().map(|line| match line.strip_prefix("export POSTRIDER_API_KEY=") {
-        Some(_) => format!("export POSTRIDER_API_KEY={key}"),
-        None => line.to_owned(),
-    });
+    let own_key = |line: &str| {
+        let name = "export POSTRIDER_API_KEY=";
+        if line.starts_with(name) { format!("{name}{key}") } else { line.to_owned() }
+    };
+    let who = who.lines().map(own_key);
     let who = who.collect::<Vec<_>>().join("\n");
     let endpoint = endpoint.replace(":9000", &format!(":{port}"));
     let script = format!(

@@ -127,13 +127,11 @@ async fn hold_to_it(delivery: &Delivered, url: &str, name: &str) {
 
 /// A timestamp of either form, earlier.
 fn earlier(timestamp: &str, by: Duration) -> String {
-    match timestamp.parse::<u64>() {
-        Ok(seconds) => (seconds - by.as_secs()).to_string(),
-        Err(_) => {
-            let at = Timestamp::parse_rfc3339(timestamp).unwrap();
-            Timestamp::from_millis(at.as_millis() - i64::try_from(by.as_millis()).unwrap()).to_rfc3339()
-        }
+    if let Ok(seconds) = timestamp.parse::<u64>() {
+        return (seconds - by.as_secs()).to_string();
     }
+    let at = Timestamp::parse_rfc3339(timestamp).unwrap();
+    Timestamp::from_millis(at.as_millis() - i64::try_from(by.as_millis()).unwrap()).to_rfc3339()
 }
 
 async fn receivers_in_javascript_verify_a_real_delivery_and_refuse_a_tampered_one(context: Context) {

@@ -46,7 +46,7 @@ fn kafka_jars() -> PathBuf {
 /// A snippet, built, and the command that runs it.
 pub struct Program {
     command: Command,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A receiver that listens. Dropping it kills it.
@@ -78,7 +78,7 @@ impl Program {
             other => panic!("nothing here runs {other}"),
         };
         command.current_dir(at).stdin(Stdio::null()).kill_on_drop(true);
-        Self { command, _folder: folder }
+        Self { command, folder }
     }
 
     /// Starts a receiver, and waits until it listens.
@@ -90,7 +90,7 @@ impl Program {
         let child = self.command.envs(variables).env("WEBHOOK_SECRET", secret).env("SERVER_ADDRESS", "127.0.0.1");
         let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         eventually(LIMIT, "the snippet to listen", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
-        Listening { url: format!("http://127.0.0.1:{port}/webhooks"), _child: child, _folder: self._folder }
+        Listening { url: format!("http://127.0.0.1:{port}/webhooks"), _child: child, _folder: self.folder }
     }
 
     /// Runs it to its end, which must be a success.
