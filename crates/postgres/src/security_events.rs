@@ -207,3 +207,15 @@ pub async fn count(
         })
         .collect())
 }
+
+/// Deletes up to 10,000 that happened before `before`. Answers how many.
+pub async fn delete_before(conn: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "DELETE FROM security_events
+         WHERE id IN (SELECT id FROM security_events WHERE at < $1 ORDER BY at LIMIT 10000)",
+        before.to_datetime(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

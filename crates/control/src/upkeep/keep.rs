@@ -6,6 +6,7 @@ use postrider_domain::{Timestamp, rollup::Grain};
 use postrider_postgres::{
     Database, Error, audit_chain,
     retention::{self, Kept},
+    security_events,
 };
 
 /// For how long partitions are made ahead. What comes later than that is stored all the same, and moved when its time has
@@ -97,7 +98,21 @@ pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Res
             }
         }
     }
-    delete_tests(pool, now - retention.tests).await
+    delete_tests(pool, now - retention.tests).await?;
+    delete_security_events(pool, now - retention.audit).await
+}
+
+/// Security events are kept as long as the audit log.
+async fn delete_security_events(pool: &Database, before: Timestamp) -> Result<(), Error> {
+    loop {
+        let mut transaction = pool.begin().await?;
+        if !retention::try_lock(&mut transaction, PATIENCE).await?
+            || security_events::delete_before(&mut transaction, before).await? == 0
+        {
+            return Ok(());
+        }
+        transaction.commit().await?;
+    }
 }
 
 async fn delete_tests(pool: &Database, before: Timestamp) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use postrider_postgres::{
     migrate,
     retention::{self, Kept},
     rollups::{self, Delta, EventTypes, Subject},
+    security_events::{self, SecurityEventFilter},
 };
 
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -25,6 +26,7 @@ use super::{Folded, Retention, fold, keep};
 use crate::{
     audit::{Actor, Change, record},
     audit_chain::{extend, verify_now},
+    security::{Origin, SecurityKind, SecurityLog},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -158,6 +160,20 @@ async fn what_is_dropped_of_the_audit_log_leaves_its_chain_whole() {
         let verdict = verify_now(&pool, &ring, kept_since, None).await.unwrap();
         assert_eq!((verdict.faults, verdict.first, verdict.links, verdict.expired), (vec![], Some(2), 3, 1));
     }
+}
+
+#[tokio::test]
+async fn security_events_are_kept_as_long_as_the_audit_log() {
+    let (_server, pool) = database().await;
+    let log = SecurityLog::default();
+    for days in [401, 399] {
+        log.note(now() - DAY * days, SecurityKind::BadKey, Origin::default(), "the API key is not known");
+        log.write(&pool).await.unwrap();
+    }
+    keep(&pool, &Retention::default(), now()).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let kept = security_events::list(&mut transaction, None, &SecurityEventFilter::default(), None, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|event| event.at).collect::<Vec<_>>(), [now() - DAY * 399]);
 }
 
 #[tokio::test]
