@@ -40,10 +40,10 @@ pub struct Tenant {
     /// Its name, for logs.
     pub name: String,
     /// Whether an operator suspended it: what comes for its endpoints is held.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub suspended: bool,
     /// Until when it is over its quota of deliveries: what comes for its endpoints is held until then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub held_until: Option<Timestamp>,
 }
 
@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn the_json_names_the_kind() {
         let body = ConfigBody::Tenant(Tenant::new(tenant(), "Ann"));
-        assert_eq!(serde_json::to_value(&body).unwrap(), json!({"tenant": {"id": "ten_1", "name": "Ann"}}));
+        let written = json!({"tenant": {"id": "ten_1", "name": "Ann", "suspended": false, "held_until": null}});
+        assert_eq!(serde_json::to_value(&body).unwrap(), written);
     }
 
     #[test]
