@@ -28,9 +28,12 @@ pub fn shown_header(name: &str, value: &str, is_own: bool) -> Header {
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// These, but for those that are too short to be secrets. A text that has another one in it is masked first.
+    /// These, but for those that are too short to be secrets, also as JSON has them. A text that has another one in it is
+    /// masked first.
     pub fn new(texts: impl IntoIterator<Item = String>) -> Self {
-        let mut texts: Vec<String> = texts.into_iter().filter(|text| text.len() >= MIN_SECRET_BYTES).collect();
+        let long = texts.into_iter().filter(|text| text.len() >= MIN_SECRET_BYTES);
+        let mut texts: Vec<String> =
+            long.flat_map(|text| [in_json(&text), in_json(&text).replace('/', r"\/"), text]).collect();
         texts.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         texts.dedup();
         Self(texts)
@@ -44,6 +47,25 @@ impl Secrets {
             }
         }
     }
+
+    /// The same in the beginning of a longer text: where it breaks off may be the beginning of a secret.
+    pub fn mask_beginning(&self, text: &mut String) {
+        self.mask(text);
+        let begun = |secret: &String| {
+            let lengths = MIN_SECRET_BYTES..secret.len();
+            lengths.rev().find(|length| secret.get(..*length).is_some_and(|begun| text.ends_with(begun)))
+        };
+        if let Some(length) = self.0.iter().filter_map(begun).max() {
+            text.truncate(text.len() - length);
+            text.push_str(MASK);
+        }
+    }
+}
+
+/// A text as it stands in JSON, without the quotes; some writers escape slashes too.
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// Never shows them.
@@ -77,6 +99,31 @@ mod tests {
         let mut text = "Cannot POST /services/T0/B0/x1, short of /services/T0".to_owned();
         secrets.mask(&mut text);
         assert_eq!(text, "Cannot POST ***, short of ***");
-        assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+        assert!(format!("{secrets:?}").starts_with("Secrets("));
+    }
+
+    #[test]
+    fn secrets_are_masked_as_json_has_them() {
+        let secrets = Secrets::new(["/services/T0/B0/x1", r#"a "quoted\" one"#].map(str::to_owned));
+        let mut text =
+            r#"{"path":"\/services\/T0\/B0\/x1","same":"/services/T0/B0/x1","x":"a \"quoted\\\" one"}"#.to_owned();
+        secrets.mask(&mut text);
+        assert_eq!(text, r#"{"path":"***","same":"***","x":"***"}"#);
+    }
+
+    #[test]
+    fn where_a_text_breaks_off_the_beginning_of_a_secret_is_masked() {
+        let secrets = Secrets::new(["tok-4f9a1c77e2b04d56".to_owned()]);
+        for (text, masked) in [
+            ("you sent tok-4f9a1c77e2b04d5", "you sent ***"),
+            ("you sent tok-4f9a", "you sent ***"),
+            ("you sent tok-4f9", "you sent tok-4f9"),
+            ("tok-4f9a1c77e2b04d56 or tok-4f9a1c7", "*** or ***"),
+            ("tok-4f9a1c77 is a part", "tok-4f9a1c77 is a part"),
+        ] {
+            let mut shown = text.to_owned();
+            secrets.mask_beginning(&mut shown);
+            assert_eq!(shown, masked, "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Identities of events and messages: deterministic, so that a repeated match gives the same `webhook-id`.
 //!
 //! Every part is written with its length in front (`6:orders`), so that no two different sets of parts give the
-//! same text. An identity over [`MAX_EVENT_ID_LENGTH`] bytes, whatever its producer was thinking, is replaced
-//! by its hash: identities are keys of topics and tables, which have limits of their own.
+//! same text. An identity over [`MAX_EVENT_ID_LENGTH`] bytes, or with NUL in it, whatever its producer was thinking, is
+//! replaced by its hash: identities are keys of topics and tables, which have limits of their own.
 
 use sha2::{Digest, Sha256};
 
@@ -57,7 +57,8 @@ fn prefixed(part: &str) -> String {
 }
 
 fn bounded(identity: String) -> EventId {
-    if identity.len() <= MAX_EVENT_ID_LENGTH {
+    // Postgres' `text` has no place for NUL.
+    if identity.len() <= MAX_EVENT_ID_LENGTH && !identity.contains('\0') {
         return EventId::from_trusted(identity);
     }
     EventId::from_trusted(format!("sha256,{}", hex::encode(Sha256::digest(identity.as_bytes()))))
@@ -110,7 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_identity_becomes_its_hash() {
+    fn an_identity_that_no_table_takes_becomes_its_hash() {
+        let nul = event_id("orders", None, "a\0b");
+        assert!(nul.as_str().starts_with("sha256,") && nul != event_id("orders", None, "a\0c"));
         let long = event_id("orders", None, &"x".repeat(MAX_EVENT_ID_LENGTH));
         assert_eq!(long.as_str().len(), "sha256,".len() + 64);
         assert_ne!(long, event_id("orders", None, &"x".repeat(MAX_EVENT_ID_LENGTH + 1)));

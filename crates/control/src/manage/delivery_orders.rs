@@ -85,7 +85,7 @@ pub async fn retry(ordering: Ordering<'_>) -> Result<DeliveryRow, OrderError> {
     let mut transaction = state.pool.tenant(tenant).await?;
     let (known, row) = ordering.begin(&mut transaction).await?;
     let endpoint = endpoints::get(&mut transaction, tenant, &row.endpoint).await?;
-    may_retry(row.status, endpoint.as_ref()).map_err(OrderError::State)?;
+    may_retry(known, row.status, endpoint.as_ref()).map_err(OrderError::State)?;
     let stored = ordering.stored(&row).await?;
     let first_attempt_at = first_attempt(&mut transaction, ordering).await?;
     let order = DeliveryOrder { generation: known.generation + 1, ..known };
@@ -120,8 +120,12 @@ fn may_cancel(status: DeliveryStatus) -> Result<(), String> {
 }
 
 /// Whether what is in this state can be sent to its endpoint at once. Error: why not, and what can be done.
-fn may_retry(status: DeliveryStatus, endpoint: Option<&EndpointRow>) -> Result<(), String> {
+fn may_retry(known: DeliveryOrder, status: DeliveryStatus, endpoint: Option<&EndpointRow>) -> Result<(), String> {
     match status {
+        // Attempts that had been made by then came into the log later; what is sent now would be cancelled as well.
+        DeliveryStatus::Waiting | DeliveryStatus::Retrying if known.cancelled => {
+            return Err("it was cancelled: no attempt follows".into());
+        }
         DeliveryStatus::Waiting | DeliveryStatus::Retrying => {}
         DeliveryStatus::Held => {
             return Err(

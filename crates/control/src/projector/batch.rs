@@ -16,7 +16,8 @@ use super::{
     activity::Activities,
     counts::Counts,
     log_policy::{Asides, LogPolicy},
-    rows::{Rows, storable},
+    quota::Begun,
+    rows::{Rows, storable, storable_id},
 };
 
 /// A topic that is projected.
@@ -59,6 +60,8 @@ pub struct Batch {
     pub disabled: BTreeMap<EndpointId, Disabled>,
     /// What came of the attempts of each endpoint.
     pub activity: Activities,
+    /// The deliveries that were begun.
+    pub begun: Begun,
     /// What the data plane remembers of endpoints; none: nothing any more.
     pub conditions: BTreeMap<EndpointId, Option<Remembered>>,
     /// Entries of the dead-letter queue, each once.
@@ -110,6 +113,7 @@ impl Batch {
             Projected::Log(LogRecord::Delivery(event)) => {
                 self.counts.add(offset, &event);
                 self.activity.add(offset, &event);
+                self.begun.add(offset, &event);
                 self.asides.note(policy, &event);
                 self.rows.add(partition, offset, event);
             }
@@ -135,8 +139,8 @@ impl Batch {
             run: delivery.run,
             tenant: delivery.tenant,
             endpoint: delivery.endpoint,
-            event_id: delivery.event_id,
-            event_type: delivery.event_type,
+            event_id: storable_id(delivery.event_id),
+            event_type: storable(delivery.event_type),
             attempts: letter.attempts,
             error: letter.error.as_str().to_owned(),
             error_message: letter.error_message.map(storable),

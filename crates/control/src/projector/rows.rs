@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use postrider_domain::{
-    DeliveryEvent, DeliveryEventBody, DeliveryKind, ErrorClass, MessageId, Run,
+    DeliveryEvent, DeliveryEventBody, ErrorClass, EventId, MessageId, Run,
     delivery_event::{AfterAttempt, Attempted, CancelReason, Cancelled},
 };
 use postrider_kafka::held_place;
@@ -33,11 +33,6 @@ impl Rows {
             Entry::Vacant(vacant) => drop(vacant.insert(row)),
             Entry::Occupied(mut occupied) => advance(occupied.get_mut(), row),
         }
-    }
-
-    /// Whether an attempt in this batch is a live delivery's or a test's.
-    pub fn kind_of(&self, attempt: &AttemptRow) -> Option<DeliveryKind> {
-        self.deliveries.get(&(attempt.message_id.clone(), attempt.run.clone())).map(|delivery| delivery.kind)
     }
 
     /// The deliveries, each once, in the order of their keys.
@@ -93,7 +88,7 @@ fn delivery_row(event: DeliveryEvent) -> DeliveryRow {
         tenant: event.tenant,
         endpoint: event.endpoint,
         subscription: event.subscription,
-        event_id: event.event_id,
+        event_id: storable_id(event.event_id),
         event_type: storable(event.event_type),
         kind: event.kind,
         source: event.source,
@@ -155,10 +150,15 @@ pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
+/// The same of an identity: older releases wrote some with it, and one row that can't be written would stop the log.
+pub(super) fn storable_id(id: EventId) -> EventId {
+    if id.as_str().contains('\0') { EventId::from_trusted(storable(id.to_string())) } else { id }
+}
+
 #[cfg(test)]
 mod tests {
     use postrider_domain::{
-        Attempt, DeliveryKind, EndpointId, EventId, JobId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
+        Attempt, DeliveryKind, EndpointId, JobId, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
         delivery_event::{DeadLettered, Held, HoldReason, ParkReason, Parked, Skipped},
     };
 
@@ -346,9 +346,10 @@ mod tests {
     }
 
     #[test]
-    fn nul_in_an_answer_can_be_stored() {
+    fn nul_in_an_answer_or_an_identity_can_be_stored() {
         let mut rows = Rows::default();
-        rows.add(0, 0, event(1, 10, delivered()));
+        rows.add(0, 0, DeliveryEvent { event_id: EventId::from_trusted("e\0"), ..event(1, 10, delivered()) });
         assert_eq!(rows.attempts[0].response_excerpt.as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(rows.deliveries()[0].event_id.as_str(), "e\u{fffd}");
     }
 }

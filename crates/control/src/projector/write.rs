@@ -58,9 +58,10 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     }
     write_log(&mut transaction, batch).await?;
     // What comes before the stored offset has been counted by whoever wrote it.
-    rollups::insert_deltas(&mut transaction, &batch.counts.since(expected.unwrap_or(0))).await?;
+    let since = expected.unwrap_or(0);
+    rollups::insert_deltas(&mut transaction, &batch.counts.since(since)).await?;
     write_dead_letters(&mut transaction, batch).await?;
-    let refused = refused_addresses(&batch.rows.attempts, expected.unwrap_or(0));
+    let refused = refused_addresses(&batch.rows.attempts, since);
     if !refused.is_empty() {
         security_events::insert(&mut transaction, &refused).await?;
     }
@@ -76,8 +77,8 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
         }
     }
     // Last: what many partitions add to is locked for as short as can be.
-    endpoint_activity::add(&mut transaction, &batch.activity.since(expected.unwrap_or(0))).await?;
-    quota::count(&mut transaction, &batch.rows, now).await?;
+    endpoint_activity::add(&mut transaction, &batch.activity.since(since)).await?;
+    quota::count(&mut transaction, &batch.begun.since(since), now).await?;
     transaction.commit().await?;
     Ok(Written::Done)
 }

@@ -75,7 +75,7 @@ fn shown(request: &Request, opened: &Opened) -> Vec<Header> {
     let is_own = |name: &str| opened.headers.iter().any(|(own, _)| own == name);
     let content_type = Header { name: "content-type".to_owned(), value: request.content_type.clone() };
     let others = request.headers.iter().map(|(name, value)| shown_header(name, value, is_own(name)));
-    std::iter::once(content_type).chain(others).collect()
+    request.standing_headers().into_iter().chain([content_type]).chain(others).collect()
 }
 
 /// An answer without what is secret: by its name, or because it was sent.
@@ -87,6 +87,7 @@ fn masked(mut answer: Answer, opened: &Opened) -> Answer {
             opened.secrets_sent.mask(&mut header.value);
         }
     }
-    answer.excerpt.iter_mut().chain(&mut answer.error_message).for_each(|text| opened.secrets_sent.mask(text));
+    answer.error_message.iter_mut().for_each(|text| opened.secrets_sent.mask(text));
+    answer.excerpt.iter_mut().for_each(|text| opened.secrets_sent.mask_beginning(text));
     answer
 }

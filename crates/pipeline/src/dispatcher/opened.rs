@@ -59,11 +59,16 @@ impl Opened {
     }
 }
 
-/// Path and query of a chat hook's URL are its secret, as headers are of others.
+/// Path and query of a chat hook's URL are its secret, as headers are of others; of credentials also what follows their
+/// scheme.
 fn secrets_sent(url: &Url, headers: &[(String, String)]) -> Secrets {
     let values = url.query_pairs().map(|(_, value)| value.into_owned());
     let in_url = std::iter::once(url.path().to_owned()).chain(url.query().map(str::to_owned)).chain(values);
-    Secrets::new(in_url.chain(headers.iter().map(|(_, value)| value.clone())))
+    let in_headers = headers.iter().flat_map(|(_, value)| {
+        let credentials = value.split_once(' ').map(|(_, credentials)| credentials.to_owned());
+        std::iter::once(value.clone()).chain(credentials)
+    });
+    Secrets::new(in_url.chain(in_headers))
 }
 
 /// The endpoint has to be changed before it can be sent to.

@@ -33,6 +33,9 @@ const MAX_KEPT_HEADER_BYTES: usize = 16 * 1024;
 /// that trickles is not worth the lane's slot.
 pub(super) const MAX_EXCERPT_WAIT: Duration = Duration::from_secs(1);
 
+/// What an answer may be, unless the endpoint says otherwise.
+pub(super) const ANYTHING: &str = "*/*";
+
 pub(super) const PRODUCT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 
 /// How deliveries leave.
@@ -162,7 +165,7 @@ fn message(request: Request) -> Result<hyper::Request<Full<Bytes>>, String> {
         let value = HeaderValue::try_from(value).map_err(|_| refused(&name))?;
         headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused(&name))?, value);
     }
-    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static(ANYTHING));
     Ok(message)
 }
 
@@ -193,5 +196,33 @@ pub(super) async fn excerpt(mut body: Incoming, until: Instant) -> Option<String
         let room = MAX_EXCERPT_BYTES - kept.len();
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
-    (!kept.is_empty()).then(|| String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}"))
+    (!kept.is_empty()).then(|| text(&kept))
+}
+
+/// The first bytes of a body as text: a character that was cut in two is left out, and what is no text takes no more room
+/// than text does.
+fn text(kept: &[u8]) -> String {
+    let whole = match std::str::from_utf8(kept) {
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => &kept[..error.valid_up_to()],
+        _ => kept,
+    };
+    let mut text = String::from_utf8_lossy(whole).replace('\0', "\u{fffd}");
+    text.truncate(text.floor_char_boundary(MAX_EXCERPT_BYTES));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_text_of_16_kib_at_most_whatever_the_bytes() {
+        let cut = ["x".repeat(MAX_EXCERPT_BYTES - 1), "é".to_owned()].concat();
+        assert_eq!(text(&cut.as_bytes()[..MAX_EXCERPT_BYTES]), cut[..MAX_EXCERPT_BYTES - 1]);
+        let binary = text(&[0xff; MAX_EXCERPT_BYTES]);
+        assert_eq!(binary.len(), MAX_EXCERPT_BYTES - MAX_EXCERPT_BYTES % 3);
+        assert!(binary.chars().all(|character| character == '\u{fffd}'));
+        assert_eq!(text(b"a\0b\xffc"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(text(&[0xc3]), "\u{fffd}");
+    }
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use postrider_domain::{ErrorClass, Method, Outcome, TenantId, delivery::Header, delivery_event::Phases, egress::Url};
 
-use super::EndpointTls;
+use super::{
+    EndpointTls,
+    client::{ANYTHING, PRODUCT},
+};
 
 /// One signed request.
 #[derive(Clone)]
@@ -38,6 +41,24 @@ impl fmt::Debug for Request {
             .field("headers", &names)
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// The headers that are sent with it besides its own and `content-type`.
+    pub fn standing_headers(&self) -> Vec<Header> {
+        let header = |name: &str, value: String| Header { name: name.to_owned(), value };
+        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let mut headers = vec![
+            header("host", host),
+            header("user-agent", PRODUCT.to_owned()),
+            header("content-length", self.body.len().to_string()),
+        ];
+        if self.headers.iter().all(|(name, _)| name != "accept") {
+            headers.push(header("accept", ANYTHING.to_owned()));
+        }
+        headers
     }
 }
 

@@ -57,7 +57,6 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
     if rows.is_empty() {
         return Ok(());
     }
-    let runs: Vec<String> = rows.iter().map(|row| row.run.to_string()).collect();
     sqlx::query!(
         "INSERT INTO deliveries AS stored (message_id, run, tenant_id, endpoint_id, subscription_id, event_id,
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
@@ -105,7 +104,7 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
              OR (stored.status = 'retrying' AND stored.next_attempt_at IS NULL
                  AND excluded.updated_at > stored.updated_at)",
         &column(rows, |row| row.message_id.as_str()) as &[&str],
-        &runs,
+        &column(rows, |row| row.run.to_string()),
         &column(rows, |row| row.tenant.as_str()) as &[&str],
         &column(rows, |row| row.endpoint.as_str()) as &[&str],
         &column(rows, |row| row.subscription.as_str()) as &[&str],

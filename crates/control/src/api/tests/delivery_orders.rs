@@ -148,7 +148,12 @@ async fn a_cancelled_delivery_is_ordered_shown_and_written_down() {
     let attempted = |status| DeliveryRow { attempt: 3, ..row(tenant, endpoint.as_str(), status) };
     log(&api, &attempted(DeliveryStatus::Retrying)).await;
     assert_eq!(acme.get(&format!("/v1/deliveries/{MESSAGE}")).await.body["runs"][0]["delivery"]["status"], "cancelled");
-    log(&api, &attempted(DeliveryStatus::Delivered)).await;
+    // Of attempts that the log did not have when it was ordered, the last may be a failure: it stays cancelled.
+    log(&api, &DeliveryRow { attempt: 4, ..attempted(DeliveryStatus::Retrying) }).await;
+    let refused = acme.post(&path("retry"), &json!({})).await;
+    refused.assert_problem(409, None);
+    assert!(refused.text.contains("it was cancelled") && api.deliveries.sent.lock().is_empty(), "{}", refused.text);
+    log(&api, &DeliveryRow { attempt: 4, ..attempted(DeliveryStatus::Delivered) }).await;
     assert_eq!(acme.get(&format!("/v1/deliveries/{MESSAGE}")).await.body["runs"][0]["delivery"]["status"], "delivered");
 }
 

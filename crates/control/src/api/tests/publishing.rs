@@ -87,6 +87,10 @@ async fn data_that_would_be_rejected_is_refused_at_once_as_its_type_is_now() {
     operator(Method::POST, "/v1/event-types", &mode("reject")).await;
     refused().await;
     refused().await;
+    // A batch is refused whole.
+    let batch = json!({"events": [{"type": "order.paid", "data": 1}, bad, {"type": "order.paid", "data": 2}]});
+    let answer = acme.post("/v1/events/batch", &batch).await;
+    answer.assert_problem(422, Some("/events/1/data/lines/1/quantity"));
     let deep = format!(r#"{{"type": "order.created", "data": {}{}}}"#, "[".repeat(200), "]".repeat(200));
     acme.post_text("/v1/events", &deep).await.assert_problem(422, Some("/data"));
     assert!(api.publisher.published.lock().is_empty());

@@ -51,6 +51,8 @@ async fn what_was_sent_and_answered_is_logged_without_what_is_secret() {
     assert_eq!(value(sent, "x-team").as_deref(), Some(MASK));
     assert_eq!(value(sent, "webhook-id").as_deref(), Some("msg_0"));
     assert_eq!(value(sent, "content-type").as_deref(), Some("application/json"));
+    assert_eq!((value(sent, "host").as_deref(), value(sent, "accept").as_deref()), (Some("ep_a.example"), Some("*/*")));
+    assert!(value(sent, "user-agent").unwrap().starts_with("Postrider/"));
     assert!(value(sent, "webhook-signature").unwrap().starts_with("v1,"));
     assert_eq!(value(&attempted.response_headers, "x-echo").unwrap(), format!("not {MASK}"));
     assert_eq!(attempted.phases.unwrap().wait_us, Some(7));

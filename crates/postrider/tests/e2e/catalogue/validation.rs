@@ -54,6 +54,10 @@ async fn data_that_does_not_fit_is_rejected_reported_or_delivered_as_its_type_sa
     let (status, problem) =
         tenant.api.post("/v1/events", &json!({"type": "ticket.created", "data": nameless})).await.unwrap();
     assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("/data/requester")), "{problem}");
+    let batch = json!({"events": [{"type": "a", "data": 1}, {"type": "order.reject", "data": bad}]});
+    let (status, problem) = tenant.api.post("/v1/events/batch", &batch).await.unwrap();
+    let field = json!("/events/1/data/lines/1/quantity");
+    assert_eq!((status, &problem["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &field), "{problem}");
     hook.wait_for(4).await;
     let delivered = hook.data();
     let count = |data: &Value| delivered.iter().filter(|delivered| *delivered == data).count();

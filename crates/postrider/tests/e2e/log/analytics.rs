@@ -1,6 +1,7 @@
 //! What deliveries come to.
 
 use postrider_testkit::{Behaviour, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Context, Deployment, Hook, LIMIT, Tenant, Test, event, tests};
@@ -67,6 +68,29 @@ async fn deliveries_are_counted_by_endpoint_and_type_over_time(context: Context)
     let delivered: u64 =
         series["data"].as_array().unwrap().iter().map(|point| point["counts"]["delivered"].as_u64().unwrap()).sum();
     assert_eq!(delivered, EACH * 2);
+    everything_else_says_the_same(&deployment, &tenant, EACH).await;
+}
+
+/// By event type, as CSV and of the whole deployment: of `each` orders created and as many paid, which one endpoint of two
+/// refuses.
+async fn everything_else_says_the_same(deployment: &Deployment, tenant: &Tenant, each: u64) {
+    let (_, types) = tenant.api.get("/v1/analytics/event-types").await.unwrap();
+    let types = types["data"].as_array().unwrap();
+    let counts = |name: &str| &types.iter().find(|it| it["event_type"] == name).unwrap()["counts"];
+    let (paid, created) = (counts("order.paid"), counts("order.created"));
+    assert_eq!((&paid["delivered"], &paid["failed"], &paid["success_rate"]), (&json!(each), &json!(each), &json!(0.5)));
+    assert_eq!((&created["delivered"], &created["failed"]), (&json!(each), &json!(0)), "{types:#?}");
+    let (_, of_all) = deployment.operator().get("/v1/analytics/summary").await.unwrap();
+    assert_eq!(of_all["counts"]["attempts"], json!(each * 3), "{of_all:#}");
+    assert!(of_all["deliveries_per_second"].as_f64().unwrap() > 0.0);
+
+    let request = tenant.api.request(Method::GET, "/v1/analytics/series.csv?step=hour");
+    let csv = request.send().await.unwrap().text().await.unwrap();
+    let mut lines = csv.lines();
+    let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let delivered = columns.iter().position(|name| *name == "delivered").unwrap();
+    let sum: u64 = lines.map(|line| line.split(',').nth(delivered).unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(sum, each * 2, "{csv}");
 }
 
 async fn what_was_delivered_at_once_is_counted_though_it_is_not_logged(context: Context) {

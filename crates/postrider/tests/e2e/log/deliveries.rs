@@ -40,6 +40,13 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
         (format!("status=delivered&endpoint_id={}&event_type=order.created", good.id), EACH),
         (format!("message_id={}", good.message_id("order.paid-7")), 1),
         ("status=waiting".to_owned(), 0),
+        ("error_class=http_client_error".to_owned(), EACH),
+        (format!("error_class=timeout&endpoint_id={}", bad.id), 0),
+        ("http_status=400".to_owned(), EACH),
+        ("http_status=400&event_type=order.created".to_owned(), 0),
+        ("kind=test".to_owned(), 0),
+        ("since=2026-01-31T12:00:00Z&until=9999-01-01T00:00:00Z".to_owned(), EACH * 3),
+        ("until=2026-01-31T12:00:00Z".to_owned(), 0),
     ] {
         assert_eq!(tenant.deliveries(&query, count).await.len(), count, "{query}");
     }

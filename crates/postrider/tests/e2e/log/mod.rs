@@ -3,10 +3,11 @@
 mod analytics;
 mod deliveries;
 mod orders;
+mod retention;
 
 use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [analytics::tests(), deliveries::tests(), orders::tests()].into_iter().flatten().collect()
+    [analytics::tests(), deliveries::tests(), orders::tests(), retention::tests()].into_iter().flatten().collect()
 }

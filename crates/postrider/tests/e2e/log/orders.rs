@@ -9,6 +9,7 @@ use crate::support::{Context, Deployment, Hook, Tenant, Test, tests};
 pub fn tests() -> Vec<Test> {
     tests![
         an_attempt_shows_what_was_sent_and_answered_without_what_is_secret,
+        of_an_answer_16_kib_are_shown_as_text_without_what_was_sent_as_secret,
         what_waits_is_sent_at_once_or_cancelled_on_demand,
     ]
 }
@@ -41,7 +42,8 @@ async fn an_attempt_shows_what_was_sent_and_answered_without_what_is_secret(cont
     assert_eq!(attempts.len(), 2);
     for (attempt, received) in attempts.iter().zip(&received) {
         assert_eq!(header(attempt, "request_headers", "x-token").as_deref(), Some("***"));
-        for name in ["webhook-id", "webhook-signature", "webhook-timestamp", "content-type"] {
+        let own = ["webhook-id", "webhook-signature", "webhook-timestamp", "content-type"];
+        for name in own.into_iter().chain(["host", "user-agent", "accept", "content-length"]) {
             assert_eq!(header(attempt, "request_headers", name).as_deref(), Some(received.header(name)), "{name}");
         }
         assert!(header(attempt, "response_headers", "date").is_some(), "{attempt:#}");
@@ -65,6 +67,26 @@ async fn an_attempt_shows_what_was_sent_and_answered_without_what_is_secret(cont
     for path in [format!("/v1/deliveries/{message}/payload"), format!("/v1/events/{event_id}/payload")] {
         assert_eq!(stranger.api.get(&path).await.unwrap().0, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+async fn of_an_answer_16_kib_are_shown_as_text_without_what_was_sent_as_secret(context: Context) {
+    let deployment = Deployment::start(&context, "answers").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let more = json!({"headers": {"X-Token": format!("Bearer {TOKEN}")}, "retry": {"delays_seconds": []}});
+    // It answers what it is sent.
+    let hook = Hook::create(&tenant, &receiver, "/echo", more).await;
+    receiver.behave("/echo", Behaviour::Welcome);
+    deployment.synced().await;
+    let data = format!("{TOKEN}{}", "é".repeat(20_000));
+    tenant.publish(&json!({"type": "a", "id": "long", "data": data})).await;
+    let received = hook.wait_for(1).await;
+    let run = tenant.delivery(received[0].webhook_id(), "delivered").await;
+    let shown = run["attempts"][0]["response_excerpt"].as_str().unwrap();
+    let sent = String::from_utf8(received[0].body.to_vec()).unwrap().replace(TOKEN, "***");
+    assert!(sent.starts_with(shown), "{shown}");
+    let least = 16 * 1024 - TOKEN.len();
+    assert!((least..=16 * 1024).contains(&shown.len()), "{} bytes", shown.len());
 }
 
 fn urlencoded(text: &str) -> String {
