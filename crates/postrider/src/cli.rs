@@ -15,7 +15,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use audit::{Audit, VerifyArguments};
 pub use event_types::{EventTypes, ImportArguments, SetArguments};
 pub use explain::Explain;
-pub use replay::{BackfillArguments, DeadLetterArguments, JobArguments, RejectedArguments, Replay, RunArguments};
+pub use replay::{
+    BackfillArguments, DeadLetterArguments, JobArguments, Moment, RejectedArguments, Replay, ReplayArguments,
+    RunArguments,
+};
 pub use server::{
     DeadLetterFilter, Deliveries, DeliveriesCommand, DeliveryFilter, Dlq, DlqCommand, Endpoints, EndpointsCommand,
     Events, EventsCommand, Listen, Server, Tail, TenantKeys, TenantKeysCommand,
@@ -92,8 +95,8 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true, after_help = event_types::EXAMPLES)]
     EventTypes(EventTypes),
     /// Deliver again what failed, or what came before its subscription.
-    #[command(subcommand, arg_required_else_help = true, after_help = replay::EXAMPLES)]
-    Replay(Replay),
+    #[command(arg_required_else_help = true, after_help = replay::EXAMPLES)]
+    Replay(ReplayArguments),
     /// Say whether a subscription matches an event, and if not, because of what. Needs no server.
     ///
     /// Names the first condition of the subscription's filter that failed, with what was expected and what the event
@@ -120,9 +123,10 @@ pub enum Command {
     Tail(Tail),
     /// Post deliveries of a running server to a port of this machine, while developing.
     ///
-    /// What is delivered to the tenant's endpoints from now on is posted here as well, once each, with the same
-    /// webhook-id and body, signed as Standard Webhooks says with a secret of your own. What your program answers
-    /// changes nothing at the server.
+    /// What is sent to the tenant's endpoints from now on is posted here as well, once each, with the same body and
+    /// headers, so that your program verifies it with the endpoint's secret; with --secret it is signed anew. Headers of
+    /// the endpoint's own, which the log masks, are left out. What your program answers changes nothing at the server.
+    /// It sees what the delivery log has: everything, unless the server's projector.log says otherwise.
     #[command(after_help = server::EXAMPLES)]
     Listen(Listen),
     /// Print what makes your shell complete command lines of postrider.

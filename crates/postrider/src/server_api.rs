@@ -56,13 +56,13 @@ impl ServerApi {
     }
 
     /// The first `limit` entries of a list, of as many pages as it takes, as one page.
-    pub async fn list(&self, path: &str, query: &[(&str, Option<&str>)], limit: usize) -> Result<Value, Failure> {
+    pub async fn list(&self, path: &str, query: &[(&str, Option<String>)], limit: usize) -> Result<Value, Failure> {
         let mut all: Vec<Value> = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let wanted = (limit - all.len()).clamp(1, MAX_PAGE).to_string();
             let mut query: Vec<(&str, &str)> =
-                query.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+                query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
             query.push(("limit", &wanted));
             if let Some(cursor) = &cursor {
                 query.push(("cursor", cursor));

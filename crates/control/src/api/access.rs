@@ -46,7 +46,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How exactly a key's last use is known.
 const LAST_USE_PRECISION: Duration = Duration::from_mins(1);
 
-/// An API key: `Authorization: Bearer pr_…`.
+/// An API key, `Authorization: Bearer pr_…`, or a token (JWT) of the issuer that the operator configured. What an
+/// operation needs of it is the scope that its description begins with.
 #[derive(SecurityScheme)]
 #[oai(rename = "apiKey", ty = "bearer", bearer_format = "pr_<prefix>_<secret>", checker = "authenticate")]
 pub(crate) struct Authenticated(pub Caller);

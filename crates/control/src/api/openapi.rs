@@ -64,7 +64,8 @@ Postrider takes domain events from Kafka topics and delivers them, signed, to th
 them: at least once, isolated per endpoint, retried over days. The [guide](/docs/guide) leads from nothing to a verified \
 delivery in production.\n\n\
 **Keys.** Send an API key as `Authorization: Bearer pr_…`. A tenant's key works on its tenant; an operator key names the \
-tenant with the header `Postrider-Tenant`.\n\n\
+tenant with the header `Postrider-Tenant`. Where the operator configured an issuer, its tokens (JWT) are taken, too. \
+Each operation says the scope that it needs. A key's limits are in the headers `RateLimit-*` of every answer.\n\n\
 **Errors** are `application/problem+json` (RFC 9457) with a stable `type` to compare, a `detail` for people, and the \
 offending `field`. Every answer carries an `X-Request-Id`: yours, if you sent one.\n\n\
 **Pagination.** Lists give a `next_cursor`; send it as `cursor` for the next page, until it is null. Don't build cursors.\
@@ -139,6 +140,8 @@ fn as_people_write_it(document: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use serde_json::Value;
 
     use super::*;
@@ -170,7 +173,7 @@ mod tests {
             }
             if name.contains("/v1/") {
                 assert!(operation["security"].as_array().is_some_and(|all| !all.is_empty()), "{name} is open");
-                for status in ["400", "401", "403", "404", "500", "503"] {
+                for status in ["400", "401", "403", "404", "429", "500", "503"] {
                     let content = &responses[status]["content"]["application/problem+json; charset=utf-8"];
                     let content = if content.is_null() {
                         &responses[status]["content"]["application/problem+json"]
@@ -203,6 +206,56 @@ mod tests {
                     assert!(plain || has_example(&content["schema"]), "{name}: no example in {place}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_described_tag_an_id_of_its_own_and_words_for_what_it_takes() {
+        let document: Value = serde_json::from_str(&openapi_document()).expect("JSON");
+        let tags: Vec<&str> = document["tags"]
+            .as_array()
+            .expect("tags")
+            .iter()
+            .filter(|tag| tag["description"].as_str().is_some_and(|text| !text.is_empty()))
+            .filter_map(|tag| tag["name"].as_str())
+            .collect();
+        let mut ids = HashSet::new();
+        for (name, operation) in operations(&document) {
+            assert!(ids.insert(operation["operationId"].to_string()), "{name} has the id of another operation");
+            assert!(tags.contains(&operation["tags"][0].as_str().expect("a tag")), "{name}: a tag without words");
+            let answers = operation["responses"].as_object().expect("responses");
+            assert!(answers.keys().any(|status| status.starts_with('2')), "{name} has no answer");
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let parameter = match parameter["$ref"].as_str() {
+                    Some(to) => document.pointer(to.trim_start_matches('#')).expect("what is referred to"),
+                    None => parameter,
+                };
+                let said = parameter["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(said, "{name} does not say what {} is", parameter["name"]);
+                assert!(parameter["in"] != "path" || parameter["example"].is_string(), "{name}: {}", parameter["name"]);
+            }
+        }
+    }
+
+    #[test]
+    fn pagination_and_idempotency_are_described_once() {
+        let document: Value = serde_json::from_str(&openapi_document()).expect("JSON");
+        let text = document["info"]["description"].as_str().expect("a description");
+        assert!(text.contains("**Pagination.**") && text.contains("**Idempotency.**"));
+        for (name, operation) in operations(&document) {
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            let shares =
+                |which: &str| parameters.iter().any(|it| it["$ref"] == format!("#/components/parameters/{which}"));
+            let is_list = operation["operationId"].as_str().is_some_and(|id| id.starts_with("list"));
+            let has_cursor = parameters.iter().any(|it| it["name"] == "cursor") || shares("Cursor");
+            // Explaining takes a body, and pages through what it finds by words of its own.
+            assert!(
+                !has_cursor || shares("Cursor") || name == "post /v1/events/explain",
+                "{name}: a cursor of its own"
+            );
+            assert!(!is_list || !has_cursor || shares("Limit"), "{name}: a limit of its own");
+            let changes = !name.starts_with("get ") && name.contains("/v1/");
+            assert_eq!(shares("IdempotencyKey"), changes, "{name}");
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) fn polish(document: &str) -> String {
         } else if changes && path.starts_with("/v1/") {
             take_idempotency_key(operation);
         }
+        exemplify_path(&path, operation);
         share_parameters(operation, &mut shared);
     }
     let parameters = Node::Object(shared.into_iter().collect());
@@ -179,6 +180,39 @@ fn take_idempotency_key(operation: &mut Node) {
     }
 }
 
+/// Examples of what stands in paths, by what stands before it. Optional parameters have none: a page that tries
+/// requests would send them.
+const IN_PATHS: [(&str, &str); 13] = [
+    ("tenants", "ten_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("public-keys", "ten_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("{tenant_id}", "ep_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("api-keys", "key_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("endpoints", "ep_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("secrets", "sec_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("subscriptions", "sub_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("templates", "hubspot"),
+    ("event-types", "ety_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+    ("events", "evt_ord_1042_created"),
+    ("deliveries", "msg_4kq2x9vq3m7k8n5p4r6s0t1w2z"),
+    ("dead-letters", "msg_4kq2x9vq3m7k8n5p4r6s0t1w2z"),
+    ("replays", "job_01jd2x9vq3m7k8n5p4r6s0t1w2"),
+];
+
+/// Gives what stands in an operation's path an example.
+fn exemplify_path(path: &str, operation: &mut Node) {
+    let segments: Vec<&str> = path.split('/').collect();
+    for parameter in operation.get_mut("parameters").into_iter().flat_map(Node::items_mut) {
+        if parameter.get("in").and_then(Node::as_str) != Some("path") {
+            continue;
+        }
+        let placeholder = format!("{{{}}}", parameter.get("name").and_then(Node::as_str).unwrap_or_default());
+        let before = segments.windows(2).find(|pair| pair[1] == placeholder).map(|pair| pair[0]);
+        if let Some((_, example)) = IN_PATHS.iter().find(|(segment, _)| Some(*segment) == before) {
+            parameter.set("example", Node::text(example));
+        }
+    }
+}
+
 /// Describes what many operations take once, under a name.
 fn share_parameters(operation: &mut Node, shared: &mut BTreeMap<String, Node>) {
     for parameter in operation.get_mut("parameters").into_iter().flat_map(Node::items_mut) {
@@ -230,6 +264,20 @@ mod tests {
         assert_eq!(schemas["Answer"]["properties"]["any"], json!({}));
         assert_eq!(schemas["Inner"]["properties"]["n"]["nullable"], true);
         assert_eq!(schemas["Input"]["properties"]["n"], json!({"type": "integer"}), "what is sent stays as it is");
+    }
+
+    #[test]
+    fn what_stands_in_a_path_has_an_example_and_what_may_be_left_out_has_none() {
+        let parameter = |name: &str, place: &str| json!({"name": name, "in": place});
+        let parameters = json!([parameter("id", "path"), parameter("secret_id", "path"), parameter("run", "query")]);
+        let polished = polished(&json!({
+            "paths": {"/v1/endpoints/{id}/secrets/{secret_id}": {"get": {"parameters": parameters}}},
+            "components": {},
+        }));
+        let parameters = &polished["paths"]["/v1/endpoints/{id}/secrets/{secret_id}"]["get"]["parameters"];
+        assert_eq!(parameters[0]["example"], "ep_01jd2x9vq3m7k8n5p4r6s0t1w2");
+        assert_eq!(parameters[1]["example"], "sec_01jd2x9vq3m7k8n5p4r6s0t1w2");
+        assert_eq!(parameters[2]["example"], Value::Null);
     }
 
     #[test]

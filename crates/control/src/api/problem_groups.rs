@@ -122,6 +122,7 @@ documented_problems!(
     Forbidden => "The key lacks the scope, or belongs to another tenant.",
     NotFound => "No such thing for this tenant.",
     Conflict => "It has ended, so that nothing can be changed about it.",
+    RateLimited => "Too many requests of this key, or keys that don't work from this address; `Retry-After` says when to come again.",
     Internal => "Postrider failed; its log has the reason under the request's id.",
     Unavailable => "Kafka or the database can't be reached for now.",
 );

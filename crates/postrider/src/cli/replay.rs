@@ -7,7 +7,7 @@ use postrider_domain::{
     EndpointId, ErrorClass, JobId, MessageId, SubscriptionId, TenantId, Timestamp, replay::MAX_RATE_PER_SECOND,
 };
 
-use super::Output;
+use super::{Output, Server};
 
 pub const EXAMPLES: &str = "\
 See what a redrive would do, then do it:
@@ -27,7 +27,51 @@ Look after replays:
 A replay works in a process with the role replayer, not in this command: Ctrl-C only stops watching it. The
 webhook-id of what is delivered again stays the same.
 
-Exit codes: 0 done (or still going on), 1 failed or cancelled, 2 wrong command line or configuration.";
+With --url (POSTRIDER_URL) it asks a running server's API, with the rights of --api-key (POSTRIDER_API_KEY). Without, it
+works on Kafka itself, as the configuration says.
+
+Exit codes: 0 done (or still going on), 1 failed or cancelled, 2 wrong command line or configuration,
+4 the server refused it, 5 the server can't be reached, or can't do it for now.";
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The URL of a server's API, which is asked instead of Kafka.
+    #[arg(long, global = true, env = "POSTRIDER_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// An API key for that server, a tenant's or an operator's.
+    #[arg(long, global = true, env = "POSTRIDER_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// Only what is this tenant's; a server needs it with an operator's key.
+    #[arg(long, global = true, env = "POSTRIDER_TENANT", value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// How to print: for people, or as lines of JSON on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// The same as --output json.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Replay,
+}
+
+impl ReplayArguments {
+    /// The server that is to be asked; none: Kafka is.
+    pub fn server(&self) -> Option<Server> {
+        Some(Server {
+            url: self.url.clone()?,
+            api_key: self.api_key.clone(),
+            tenant: self.tenant.as_ref().map(ToString::to_string),
+            json: self.is_json(),
+        })
+    }
+
+    /// Whether to print for programs.
+    pub fn is_json(&self) -> bool {
+        self.json || self.output == Output::Json
+    }
+}
 
 /// The commands below `replay`.
 #[derive(Debug, Subcommand)]
@@ -49,11 +93,7 @@ pub enum Replay {
     /// For an endpoint it ends now, and repeats what was delivered already.
     Backfill(BackfillArguments),
     /// List the replays.
-    List {
-        /// How to print them.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
+    List,
     /// Show a replay.
     Show(JobArguments),
     /// Let a replay wait.
@@ -69,17 +109,11 @@ pub enum Replay {
 pub struct JobArguments {
     /// Its id, as `list` prints it (job_…).
     pub id: JobId,
-    /// How to print it.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
 }
 
 /// Arguments of everything that starts a replay.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Only what is this tenant's.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
     /// Only count what would be replayed, and show a few.
     #[arg(long)]
     pub dry_run: bool,
@@ -90,9 +124,6 @@ pub struct RunArguments {
     /// Do not watch it: print its id and end.
     #[arg(long)]
     pub detach: bool,
-    /// How to print its progress: for people, or as lines of JSON on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
 }
 
 /// Arguments of `replay dead-letters`.
@@ -204,12 +235,25 @@ mod tests {
     use super::super::{Cli, Command};
     use super::*;
 
-    fn parse(line: &str) -> Result<Replay, String> {
+    fn whole(line: &str) -> Result<ReplayArguments, String> {
         let arguments = ["postrider", "replay"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
-            Command::Replay(replay) => Ok(replay),
+            Command::Replay(arguments) => Ok(arguments),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn parse(line: &str) -> Result<Replay, String> {
+        whole(line).map(|arguments| arguments.command)
+    }
+
+    #[test]
+    fn a_server_is_asked_only_where_it_is_named() {
+        let line = "list --url http://h:1 --api-key pr_x --tenant ten_01hzzzzzzzzzzzzzzzzzzzzzzz --json";
+        let server = whole(line).unwrap().server().unwrap();
+        assert_eq!((server.url.as_str(), server.json), ("http://h:1", true));
+        assert_eq!(server.tenant.as_deref(), Some("ten_01hzzzzzzzzzzzzzzzzzzzzzzz"));
+        assert!(whole("list --output json").unwrap().server().is_none());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::replay::Moment;
+
 pub const EXAMPLES: &str = "\
 They ask the API at --url (POSTRIDER_URL) with --api-key (POSTRIDER_API_KEY):
   export POSTRIDER_URL=https://hooks.example.com POSTRIDER_API_KEY=pr_…
@@ -134,7 +136,7 @@ pub struct Deliveries {
 }
 
 /// Which deliveries.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct DeliveryFilter {
     /// Only those to this endpoint.
     #[arg(long, value_name = "ID")]
@@ -142,9 +144,24 @@ pub struct DeliveryFilter {
     /// Only those of this type.
     #[arg(long, value_name = "TYPE")]
     pub event_type: Option<String>,
-    /// Only those in this status.
+    /// Only those in this status, such as retrying.
     #[arg(long, value_name = "STATUS")]
     pub status: Option<String>,
+    /// Only those whose last attempt failed so, such as timeout.
+    #[arg(long, value_name = "CLASS")]
+    pub error: Option<String>,
+    /// Only those whose last answer had this HTTP status.
+    #[arg(long, value_name = "CODE")]
+    pub http_status: Option<String>,
+    /// Only those of this event.
+    #[arg(long, value_name = "ID")]
+    pub event: Option<String>,
+    /// Only those that were matched then or later: RFC 3339, or how long ago (2h).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only those that were matched before.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
 }
 
 /// The commands below `deliveries`.
@@ -199,9 +216,12 @@ pub struct DeadLetterFilter {
     /// Only those that failed for this reason, such as timeout.
     #[arg(long, value_name = "CLASS")]
     pub error: Option<String>,
-    /// Only those that ended at or after this time (RFC 3339).
+    /// Only those that ended at or after this: RFC 3339, or how long ago (2h).
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub since: Option<Moment>,
+    /// Only those that ended before this.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
 }
 
 /// The commands below `dlq`.
@@ -235,6 +255,20 @@ pub enum DlqCommand {
         /// Deliveries a second, at most.
         #[arg(long, default_value_t = 100, value_name = "N")]
         rate: u32,
+    },
+    /// Give dead letters up for good: no replay delivers them any more.
+    ///
+    /// At least one flag has to say which; at most 10,000 at once.
+    Purge {
+        /// Which.
+        #[command(flatten)]
+        filter: DeadLetterFilter,
+        /// Those of this message; several by repeating it.
+        #[arg(long = "message", value_name = "ID")]
+        messages: Vec<String>,
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -327,7 +361,7 @@ pub struct Listen {
     /// Only those to this endpoint.
     #[arg(long, value_name = "ID")]
     pub endpoint: Option<String>,
-    /// Sign with this secret (whsec_…) [default: a new one, which is printed].
+    /// Sign anew with this secret (whsec_…), as Standard Webhooks says [default: headers as they were sent].
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true, value_name = "SECRET")]
     pub secret: Option<String>,
     /// End after so many deliveries.
@@ -353,7 +387,12 @@ mod tests {
         };
         assert_eq!((endpoints.server.url.as_str(), endpoints.server.json), ("http://h:1", true));
         assert!(parse("deliveries list --status failed --endpoint ep_1 --json").is_ok());
+        assert!(
+            parse("deliveries list --error timeout --http-status 504 --since 2h --until 2026-01-31T12:00:00Z").is_ok()
+        );
         assert!(parse("dlq redrive --error timeout --dry-run").is_ok());
+        assert!(parse("dlq purge --message msg_1 --message msg_2 --since 30d").is_ok());
+        assert!(parse("dlq list --since yesterday").unwrap_err().contains("2h"));
         assert!(parse("events publish").unwrap_err().contains("--type"));
         assert!(parse("keys tenant create --name x --scope events:publish").is_ok());
         assert!(parse("tail --status failed").is_ok());

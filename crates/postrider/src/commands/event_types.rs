@@ -14,6 +14,7 @@ use postrider_postgres::{
     event_types::{EventTypeFilter, EventTypeRow},
 };
 
+use super::server::print;
 use crate::{
     cli::{EventTypes, ImportArguments, SetArguments},
     config::Loaded,
@@ -123,7 +124,7 @@ async fn list(pool: &Database, group: Option<&str>) -> anyhow::Result<()> {
     let rows = event_types::all(&mut connection, &filter).await.context("the event types can't be read")?;
     let widest = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
     for row in rows {
-        println!("{:<widest$}  {}", row.name, standing(&row));
+        print::line(format_args!("{:<widest$}  {}", row.name, standing(&row)));
     }
     Ok(())
 }
@@ -132,6 +133,6 @@ async fn export(pool: &Database, group: Option<&str>) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let filter = EventTypeFilter { group, archived: None };
     let catalogue = event_types::export(&mut connection, &filter).await.context("the event types can't be read")?;
-    println!("{}", catalogue.to_json());
+    print::line(catalogue.to_json());
     Ok(())
 }

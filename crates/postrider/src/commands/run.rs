@@ -35,7 +35,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
         Command::Audit(command) => runtime.block_on(audit::run(&command, &load()?)),
         Command::EventTypes(command) => runtime.block_on(event_types::run(&command, &load()?)),
-        Command::Replay(command) => runtime.block_on(replay::run(&command, &load()?)),
+        Command::Replay(arguments) => runtime.block_on(replay::run(&arguments, load)),
         Command::Explain(arguments) => return explain::run(&arguments),
         Command::Keys(Keys::Tenant(arguments)) => runtime.block_on(server::keys(&arguments)),
         Command::Endpoints(arguments) => runtime.block_on(server::endpoints(&arguments)),
@@ -44,10 +44,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(arguments) => runtime.block_on(server::events(&arguments)),
         Command::Tail(arguments) => runtime.block_on(server::tail(arguments)),
         Command::Listen(arguments) => runtime.block_on(server::listen(arguments)),
-        Command::Completions { shell } => {
-            completions::run(shell);
-            Ok(())
-        }
+        Command::Completions { shell } => completions::run(shell).map_err(Into::into),
         Command::Openapi => {
             openapi::run();
             Ok(())

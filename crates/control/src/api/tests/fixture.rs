@@ -105,6 +105,15 @@ impl Fixture {
 
     /// The same, with callers told apart and limited so, and these tokens.
     pub async fn with(access: AccessConfig, tokens: Option<Tokens>) -> Self {
+        Self::build(access, tokens, ApiConfig::default().request_timeout).await
+    }
+
+    /// The same, where requests may take this long.
+    pub async fn with_request_timeout(request_timeout: Duration) -> Self {
+        Self::build(AccessConfig::default(), None, request_timeout).await
+    }
+
+    async fn build(access: AccessConfig, tokens: Option<Tokens>, request_timeout: Duration) -> Self {
         let server = SERVER.get_or_init(|| async { LocalPostgres::start(None).await.expect("Postgres starts") }).await;
         let name = format!("api_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.expect("a database is made");
@@ -156,6 +165,7 @@ impl Fixture {
             publish_timeout: Duration::from_millis(200),
             max_body_bytes: 2 << 20,
             cors_origins: vec!["https://app.example.com".to_owned()],
+            request_timeout,
             ..ApiConfig::default()
         };
         let app = app(config, state.clone(), TaskTracker::new()).map_to_response().boxed();

@@ -1,6 +1,14 @@
 //! What happens around every request.
 
-use poem::{Request, http::Method};
+use std::time::Duration;
+
+use poem::{
+    IntoResponse as _, Request, Response,
+    http::Method,
+    web::{Compress, CompressionAlgo},
+};
+use postrider_domain::TenantId;
+use postrider_postgres::tenants;
 use serde_json::json;
 
 use super::fixture::Fixture;
@@ -48,6 +56,39 @@ async fn long_answers_are_compressed_and_compressed_bodies_are_read() {
         .body(body);
     let made = api.send(request).await;
     assert_eq!((made.status, &made.body["name"]), (201, &json!("Acme")), "{}", made.text);
+}
+
+#[tokio::test]
+async fn what_unpacks_to_more_than_a_body_may_have_is_refused() {
+    let api = Fixture::new().await;
+    let spaces = Response::builder().body(vec![b' '; 3 << 20]);
+    let packed = Compress::new(spaces, CompressionAlgo::GZIP).into_response().into_body().into_bytes().await.unwrap();
+    assert!(packed.len() < 100_000, "{}", packed.len());
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri_str("/v1/tenants")
+        .header("authorization", format!("Bearer {}", api.operator_key))
+        .header("content-encoding", "gzip")
+        .content_type("application/json")
+        .body(packed);
+    api.send(request).await.assert_problem(413, None);
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_and_changes_nothing() {
+    let api = Fixture::with_request_timeout(Duration::from_millis(500)).await;
+    let acme = api.tenant("Acme").await;
+    let path = format!("/v1/tenants/{}", acme.id);
+    let mut locked = api.pool.begin().await.unwrap();
+    tenants::get_for_update(&mut locked, &TenantId::from_trusted(&acme.id)).await.unwrap();
+    let rename = || api.call(Method::PATCH, &path, &api.operator_key, None, Some(r#"{"name": "Late"}"#));
+    let answer = rename().await;
+    answer.assert_problem(503, None);
+    assert!(answer.body["detail"].as_str().unwrap().contains("took too long"), "{}", answer.text);
+    locked.rollback().await.unwrap();
+    let read = api.call(Method::GET, &path, &api.operator_key, None, None).await;
+    assert_eq!(read.body["name"], "Acme", "{}", read.text);
+    assert_eq!(rename().await.status, 200);
 }
 
 #[tokio::test]

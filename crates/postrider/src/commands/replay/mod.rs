@@ -1,5 +1,6 @@
 //! `postrider replay`: makes, watches and directs replays.
 
+mod over_http;
 mod run;
 mod show;
 mod start;

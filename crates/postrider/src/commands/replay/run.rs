@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use postrider_control::replays::{Following, Replays};
-use postrider_domain::replay::{DesiredState, ReplayJob, ReplayProgress, ReplayState};
+use postrider_domain::{
+    JobId,
+    replay::{DesiredState, ReplayJob, ReplayProgress, ReplayState},
+};
 use postrider_kafka::{Shutdown, Topics};
 
-use super::{show, start};
+use super::{over_http, show, start::Start};
 use crate::{
-    cli::{JobArguments, Output, Replay},
-    config::Loaded,
+    cli::{JobArguments, Replay, ReplayArguments},
+    config::{ConfigError, Loaded},
     connections::{self, Kafka},
     failure::Failure,
 };
@@ -19,21 +22,30 @@ const NEEDED_BY: &str = "`postrider replay`";
 /// How long a process that works on a replay may take to do what is asked of it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs one of the commands below `replay`.
-pub async fn run(command: &Replay, loaded: &Loaded) -> Result<(), Failure> {
-    let replays = open(loaded).await?;
-    match command {
-        Replay::DeadLetters(arguments) => start::dead_letters(&replays, arguments).await?,
-        Replay::Rejected(arguments) => start::rejected(&replays, arguments).await?,
-        Replay::Backfill(arguments) => start::backfill(&replays, arguments, loaded).await?,
-        Replay::List { output } => show::list(&replays.list().await.map_err(anyhow::Error::from)?, *output),
-        Replay::Show(JobArguments { id, output }) => {
+/// Runs one of the commands below `replay`; `load` reads the configuration if Kafka is to be worked on.
+pub async fn run(
+    arguments: &ReplayArguments,
+    load: impl FnOnce() -> Result<Loaded, ConfigError>,
+) -> Result<(), Failure> {
+    if let Some(server) = arguments.server() {
+        return over_http::run(&arguments.command, &server).await;
+    }
+    let loaded = load()?;
+    let replays = open(&loaded).await?;
+    let json = arguments.is_json();
+    let start = Start { replays: &replays, tenant: arguments.tenant.as_ref(), json };
+    match &arguments.command {
+        Replay::DeadLetters(arguments) => start.dead_letters(arguments).await?,
+        Replay::Rejected(arguments) => start.rejected(arguments).await?,
+        Replay::Backfill(arguments) => start.backfill(arguments, &loaded).await?,
+        Replay::List => show::list(&replays.list().await.map_err(anyhow::Error::from)?, json),
+        Replay::Show(JobArguments { id }) => {
             let replay = replays.find(id).await.map_err(anyhow::Error::from)?;
-            show::one(&replay.job, replay.progress.as_ref(), *output);
+            show::one(&replay.job, replay.progress.as_ref(), json);
         }
-        Replay::Pause(arguments) => direct(&replays, arguments, DesiredState::Paused).await?,
-        Replay::Resume(arguments) => direct(&replays, arguments, DesiredState::Running).await?,
-        Replay::Cancel(arguments) => direct(&replays, arguments, DesiredState::Cancelled).await?,
+        Replay::Pause(JobArguments { id }) => direct(&replays, id, DesiredState::Paused, json).await?,
+        Replay::Resume(JobArguments { id }) => direct(&replays, id, DesiredState::Running, json).await?,
+        Replay::Cancel(JobArguments { id }) => direct(&replays, id, DesiredState::Cancelled, json).await?,
     }
     Ok(())
 }
@@ -48,8 +60,8 @@ async fn open(loaded: &Loaded) -> Result<Replays, Failure> {
 }
 
 /// Says what is desired of a replay, and waits until it is so.
-async fn direct(replays: &Replays, arguments: &JobArguments, desired: DesiredState) -> anyhow::Result<()> {
-    let (job, mut following) = replays.desire(&arguments.id, desired).await?;
+async fn direct(replays: &Replays, id: &JobId, desired: DesiredState, json: bool) -> anyhow::Result<()> {
+    let (job, mut following) = replays.desire(id, desired).await?;
     let answer = tokio::time::timeout(ANSWER_LIMIT, answer(&mut following, &job)).await;
     let progress = answer.map_err(|_| {
         anyhow!(
@@ -57,7 +69,7 @@ async fn direct(replays: &Replays, arguments: &JobArguments, desired: DesiredSta
             job.id
         )
     })??;
-    show::one(&job, Some(&progress), arguments.output);
+    show::one(&job, Some(&progress), json);
     Ok(())
 }
 
@@ -73,14 +85,4 @@ async fn answer(following: &mut Following, job: &ReplayJob) -> anyhow::Result<Re
             return Ok(progress);
         }
     }
-}
-
-/// One line of JSON about a replay.
-pub(super) fn print_json(job: &ReplayJob, progress: Option<&ReplayProgress>) {
-    println!("{}", show::json(job, progress));
-}
-
-/// Whether progress is printed for programs.
-pub(super) fn is_json(output: Output) -> bool {
-    output == Output::Json
 }

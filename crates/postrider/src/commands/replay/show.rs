@@ -5,30 +5,29 @@ use std::time::Duration;
 use postrider_domain::replay::{ReplayJob, ReplayProgress, ReplaySource};
 use serde_json::{Value, json};
 
-use crate::cli::Output;
-
 /// Prints many, a line each.
-pub fn list(replays: &[postrider_control::replays::Replay], output: Output) {
+pub fn list(replays: &[postrider_control::replays::Replay], as_json: bool) {
     for replay in replays {
         let (job, progress) = (&replay.job, replay.progress.as_ref());
-        match output {
-            Output::Json => println!("{}", json(job, progress)),
-            Output::Text => println!(
-                "{}  {:<9}  {:<12}  {}  {}{}",
-                job.id,
-                state(progress),
-                kind(&job.source),
-                job.created_at,
-                counts(progress),
-                if job.dry_run { "  (dry run)" } else { "" }
-            ),
+        if as_json {
+            println!("{}", json(job, progress));
+            continue;
         }
+        println!(
+            "{}  {:<9}  {:<12}  {}  {}{}",
+            job.id,
+            state(progress),
+            kind(&job.source),
+            job.created_at,
+            counts(progress),
+            if job.dry_run { "  (dry run)" } else { "" }
+        );
     }
 }
 
 /// Prints one.
-pub fn one(job: &ReplayJob, progress: Option<&ReplayProgress>, output: Output) {
-    if output == Output::Json {
+pub fn one(job: &ReplayJob, progress: Option<&ReplayProgress>, as_json: bool) {
+    if as_json {
         println!("{}", json(job, progress));
         return;
     }

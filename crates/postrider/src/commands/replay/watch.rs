@@ -8,28 +8,24 @@ use postrider_control::replays::Following;
 use postrider_domain::replay::{ReplayJob, ReplayProgress, ReplayState};
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    run::{is_json, print_json},
-    show,
-};
-use crate::cli::RunArguments;
+use super::show;
 
 /// How long nobody may begin before the user is told.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
 /// Between two plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Watches `job` until it ends or the user has seen enough.
-pub async fn watch(job: &ReplayJob, mut following: Following, arguments: &RunArguments) -> anyhow::Result<()> {
-    if arguments.detach {
-        if is_json(arguments.output) {
-            print_json(job, None);
+/// Watches `job` until it ends or the user has seen enough; not at all if `detach`.
+pub async fn watch(job: &ReplayJob, mut following: Following, detach: bool, json: bool) -> anyhow::Result<()> {
+    if detach {
+        if json {
+            println!("{}", show::json(job, None));
         } else {
             println!("{}", job.id);
         }
         return Ok(());
     }
-    let mut screen = Screen::new(job, is_json(arguments.output));
+    let mut screen = Screen::new(job, json);
     let nobody = sleep_until(Instant::now() + BEGIN_LIMIT);
     tokio::pin!(nobody);
     let mut begun = false;
@@ -92,7 +88,7 @@ impl<'a> Screen<'a> {
 
     fn show(&mut self, progress: &ReplayProgress) {
         if self.json {
-            print_json(self.job, Some(progress));
+            println!("{}", show::json(self.job, Some(progress)));
             return;
         }
         let mut text = format!("{}, {:.0}/s", show::counts(Some(progress)), progress.rate);

@@ -1,10 +1,12 @@
 //! `postrider deliveries`.
 
+use postrider_control::clock;
+use postrider_domain::Timestamp;
 use serde_json::{Value, json};
 
 use super::print::{self, Column};
 use crate::{
-    cli::{Deliveries, DeliveriesCommand, DeliveryFilter},
+    cli::{Deliveries, DeliveriesCommand, DeliveryFilter, Moment},
     failure::Failure,
     server_api::ServerApi,
 };
@@ -26,7 +28,7 @@ pub async fn run(arguments: &Deliveries) -> Result<(), Failure> {
     let json = arguments.server.json;
     match &arguments.command {
         DeliveriesCommand::List { filter, limit } => {
-            print::list(&api.list("/v1/deliveries", &query(filter), *limit).await?, json, COLUMNS);
+            print::list(&api.list("/v1/deliveries", &query(filter, clock::now()), *limit).await?, json, COLUMNS);
         }
         DeliveriesCommand::Get { id } => {
             let message = api.get(&format!("/v1/deliveries/{id}")).await?;
@@ -44,12 +46,18 @@ async fn act(api: &ServerApi, id: &str, action: &str, json: bool) -> Result<(), 
     Ok(())
 }
 
-/// A filter as the API takes it.
-pub fn query(filter: &DeliveryFilter) -> [(&'static str, Option<&str>); 3] {
+/// A filter as the API takes it, as of `now`.
+pub fn query(filter: &DeliveryFilter, now: Timestamp) -> [(&'static str, Option<String>); 8] {
+    let at = |moment: Option<Moment>| moment.map(|moment| moment.from(now).to_rfc3339());
     [
-        ("endpoint_id", filter.endpoint.as_deref()),
-        ("event_type", filter.event_type.as_deref()),
-        ("status", filter.status.as_deref()),
+        ("endpoint_id", filter.endpoint.clone()),
+        ("event_type", filter.event_type.clone()),
+        ("status", filter.status.clone()),
+        ("error_class", filter.error.clone()),
+        ("http_status", filter.http_status.clone()),
+        ("event_id", filter.event.clone()),
+        ("since", at(filter.since)),
+        ("until", at(filter.until)),
     ]
 }
 
@@ -59,7 +67,7 @@ fn show(message: &Value) {
         print::one(&run["delivery"], false);
         for attempt in run["attempts"].as_array().into_iter().flatten() {
             let cell = |name: &str| print::cell(attempt.get(name));
-            println!(
+            print::line(format_args!(
                 "  attempt {}  {}  {} ms  {}  {}  {}",
                 cell("number"),
                 cell("started_at"),
@@ -67,7 +75,7 @@ fn show(message: &Value) {
                 cell("status"),
                 cell("error"),
                 cell("error_message"),
-            );
+            ));
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `postrider dlq`: dead letters.
 
-use serde_json::{Map, Value, json};
+use postrider_control::clock;
+use postrider_domain::Timestamp;
+use serde_json::{Value, json};
 
 use super::print::{self, Column};
 use crate::{
-    cli::{DeadLetterFilter, Dlq, DlqCommand},
+    cli::{DeadLetterFilter, Dlq, DlqCommand, Moment},
     failure::Failure,
     server_api::ServerApi,
 };
@@ -26,32 +28,43 @@ pub async fn run(arguments: &Dlq) -> Result<(), Failure> {
     let json = arguments.server.json;
     match &arguments.command {
         DlqCommand::List { filter, limit } => {
-            print::list(&api.list("/v1/dead-letters", &query(filter), *limit).await?, json, COLUMNS);
+            print::list(&api.list("/v1/dead-letters", &query(filter, clock::now()), *limit).await?, json, COLUMNS);
         }
         DlqCommand::Get { id } => print::one(&api.get(&format!("/v1/dead-letters/{id}")).await?, json),
         DlqCommand::Redrive { filter, messages, dry_run, rate } => {
-            let mut input = Map::new();
-            for (name, value) in query(filter) {
-                if let Some(value) = value {
-                    input.insert(name.to_owned(), json!(value));
-                }
-            }
-            if !messages.is_empty() {
-                input.insert("message_ids".to_owned(), json!(messages));
-            }
-            input.insert("dry_run".to_owned(), json!(dry_run));
-            input.insert("rate_per_second".to_owned(), json!(rate));
-            print::one(&api.post("/v1/dead-letters/redrive", &Value::Object(input)).await?, json);
+            let mut input = selection(filter, messages, *dry_run);
+            input["rate_per_second"] = json!(rate);
+            print::one(&api.post("/v1/dead-letters/redrive", &input).await?, json);
+        }
+        DlqCommand::Purge { filter, messages, dry_run } => {
+            let input = selection(filter, messages, *dry_run);
+            print::one(&api.post("/v1/dead-letters/purge", &input).await?, json);
         }
     }
     Ok(())
 }
 
-fn query(filter: &DeadLetterFilter) -> [(&'static str, Option<&str>); 4] {
+/// Which dead letters something is done with, as the API takes it.
+fn selection(filter: &DeadLetterFilter, messages: &[String], dry_run: bool) -> Value {
+    let mut input = json!({ "dry_run": dry_run });
+    for (name, value) in query(filter, clock::now()) {
+        if let Some(value) = value {
+            input[name] = json!(value);
+        }
+    }
+    if !messages.is_empty() {
+        input["message_ids"] = json!(messages);
+    }
+    input
+}
+
+fn query(filter: &DeadLetterFilter, now: Timestamp) -> [(&'static str, Option<String>); 5] {
+    let at = |moment: Option<Moment>| moment.map(|moment| moment.from(now).to_rfc3339());
     [
-        ("endpoint_id", filter.endpoint.as_deref()),
-        ("event_type", filter.event_type.as_deref()),
-        ("error_class", filter.error.as_deref()),
-        ("since", filter.since.as_deref()),
+        ("endpoint_id", filter.endpoint.clone()),
+        ("event_type", filter.event_type.clone()),
+        ("error_class", filter.error.clone()),
+        ("since", at(filter.since)),
+        ("until", at(filter.until)),
     ]
 }

@@ -37,7 +37,7 @@ pub async fn run(arguments: &TenantKeys) -> Result<(), Failure> {
                 print::value(&made);
             } else {
                 eprintln!("API key {} ('{name}'); it is not shown again:", print::cell(made.get("id")));
-                println!("{}", print::cell(made.get("key")));
+                print::line(print::cell(made.get("key")));
             }
         }
         TenantKeysCommand::Revoke { id } => api.delete(&format!("/v1/api-keys/{id}")).await?,

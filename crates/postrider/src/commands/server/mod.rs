@@ -6,8 +6,8 @@ mod endpoints;
 mod events;
 mod keys;
 mod listen;
-mod print;
-mod tail;
+pub mod print;
+pub mod tail;
 
 pub use deliveries::run as deliveries;
 pub use dlq::run as dlq;

@@ -1,6 +1,9 @@
 //! Printing what the API answered: a table for people, the JSON for programs.
 
-use std::io::{self, Read as _};
+use std::{
+    fmt::Display,
+    io::{self, Read as _, Write as _},
+};
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets::NOTHING};
@@ -22,9 +25,10 @@ pub fn list(page: &Value, json: bool, columns: &[Column]) {
     for row in rows {
         table.add_row(columns.iter().map(|(_, at)| cell(row.pointer(at))));
     }
-    println!("{}", table.trim_fmt());
+    line(table.trim_fmt());
     if !page["next_cursor"].is_null() {
-        println!("There are more: see --limit.");
+        // Not among the rows, which may go into a pipe.
+        eprintln!("There are more: see --limit.");
     }
 }
 
@@ -36,13 +40,24 @@ pub fn one(thing: &Value, json: bool) {
     let members = thing.as_object().into_iter().flatten();
     let widest = members.clone().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in members.filter(|(_, value)| !value.is_null()) {
-        println!("{name:<widest$}  {}", cell(Some(value)));
+        line(format_args!("{name:<widest$}  {}", cell(Some(value))));
     }
 }
 
 /// Prints JSON.
 pub fn value(value: &Value) {
-    println!("{value:#}");
+    line(format_args!("{value:#}"));
+}
+
+/// Prints a line. Who reads no more, as `head` does once it has enough, ends the command, which is no failure.
+pub fn line(text: impl Display) {
+    if let Err(error) = writeln!(io::stdout(), "{text}") {
+        let reads_no_more = error.kind() == io::ErrorKind::BrokenPipe;
+        if !reads_no_more {
+            eprintln!("postrider: can't print: {error}");
+        }
+        std::process::exit(i32::from(!reads_no_more));
+    }
 }
 
 /// A value in one line.

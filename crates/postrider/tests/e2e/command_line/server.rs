@@ -1,54 +1,24 @@
-//! What an integrator does without a browser: endpoints, events, deliveries, keys, and watching.
+//! What an integrator does without a browser: endpoints, events, deliveries and keys.
 
-use std::time::Duration;
-
-use postrider_testkit::{Receiver, eventually};
+use postrider_testkit::{Behaviour, eventually};
 use serde_json::{Value, json};
 
-use crate::support::{Context, Deployment, Finished, Hook, LIMIT, Running, Test, postrider, tests};
+use super::shell::Shell;
+use crate::support::{Context, Deployment, Hook, LIMIT, Test, postrider, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![
         an_endpoint_is_made_fed_and_looked_at_from_the_command_line,
-        the_exit_code_says_whether_it_was_refused_or_not_reached,
-        tail_prints_deliveries_as_they_go,
-        listen_posts_what_is_delivered_to_a_port_of_this_machine
+        what_failed_is_found_given_up_and_delivered_again_from_the_command_line,
+        the_exit_code_says_whether_it_was_refused_or_not_reached
     ]
-}
-
-/// How long tail is waited for before something new is published for it.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-struct Shell {
-    url: String,
-    key: String,
-}
-
-impl Shell {
-    async fn run(&self, line: &[&str]) -> Finished {
-        let environment = [("POSTRIDER_URL", self.url.as_str()), ("POSTRIDER_API_KEY", self.key.as_str())];
-        postrider(line, None, &environment).await
-    }
-
-    /// Runs a command that must succeed.
-    async fn text(&self, line: &[&str]) -> String {
-        let finished = self.run(line).await;
-        assert_eq!(finished.code, 0, "{line:?}: {finished:?}");
-        finished.stdout
-    }
-
-    /// The same with `--json`.
-    async fn json(&self, line: &[&str]) -> Value {
-        let with_json = [&line[..1], &["--json"], &line[1..]].concat();
-        serde_json::from_str(&self.text(&with_json).await).unwrap()
-    }
 }
 
 async fn an_endpoint_is_made_fed_and_looked_at_from_the_command_line(context: Context) {
     let mut deployment = Deployment::start(&context, "cli").await;
     let tenant = deployment.tenant().await;
     let receiver = deployment.receiver().await;
-    let shell = Shell { url: deployment.service().process.api_url(), key: tenant.key.clone() };
+    let shell = Shell::of(&mut deployment, &tenant);
 
     let hook = receiver.url("/hook");
     let create = ["endpoints", "create", "--name", "by hand", "--to", &hook, "--event-type", "order.*"];
@@ -76,12 +46,66 @@ async fn an_endpoint_is_made_fed_and_looked_at_from_the_command_line(context: Co
     let message = delivery["message_id"].as_str().unwrap();
     assert!(shell.text(&["deliveries", "get", message]).await.contains("attempt 1"));
 
+    let since = ["deliveries", "list", "--http-status", "204", "--error", "timeout", "--since", "1h"];
+    assert_eq!(shell.json(&since).await["data"], json!([]), "it was answered, and by no error");
+
     let key = shell.text(&["keys", "tenant", "create", "--name", "reader", "--scope", "endpoints:read"]).await;
     let reader = Shell { url: shell.url.clone(), key: key.trim().to_owned() };
     assert!(reader.text(&["endpoints", "get", &id]).await.contains("by hand"));
     assert_eq!(reader.run(&["deliveries", "list"]).await.code, 4, "a scope that it lacks");
+    let keys = shell.json(&["keys", "tenant", "list"]).await;
+    let made = keys["data"].as_array().unwrap().iter().find(|it| it["name"] == "reader").unwrap();
+    shell.text(&["keys", "tenant", "revoke", made["id"].as_str().unwrap()]).await;
+    assert_eq!(reader.run(&["endpoints", "get", &id]).await.code, 4, "a key that was revoked");
+    let test = shell.json(&["endpoints", "test", &id]).await;
+    assert_eq!(test["status"], "delivered", "{test}");
     shell.text(&["endpoints", "delete", &id]).await;
     assert_eq!(shell.run(&["endpoints", "get", &id]).await.code, 4);
+}
+
+async fn what_failed_is_found_given_up_and_delivered_again_from_the_command_line(context: Context) {
+    let mut deployment = Deployment::start(&context, "cli-dlq").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/hook", json!({"retry": {"delays_seconds": []}})).await;
+    receiver.behave("/hook", Behaviour::Always(500));
+    deployment.synced().await;
+    let shell = Shell::of(&mut deployment, &tenant);
+    for id in ["o-1", "o-2"] {
+        shell.text(&["events", "publish", "--type", "order.created", "--id", id]).await;
+    }
+    let letters = async |count: usize| {
+        eventually(LIMIT, "the dead letters in the list", async || {
+            let page = shell.json(&["dlq", "list", "--error", "http_server_error", "--since", "1h"]).await;
+            let open = page["data"].as_array().unwrap().iter().filter(|it| it["state"] == "open").count();
+            (open == count).then_some(page)
+        })
+        .await
+    };
+    letters(2).await;
+    let failed = shell.json(&["deliveries", "list", "--http-status", "500", "--status", "failed"]).await;
+    assert_eq!(failed["data"].as_array().map(Vec::len), Some(2), "{failed}");
+    let given_up = hook.message_id("o-1");
+    assert!(shell.text(&["dlq", "get", &given_up]).await.contains("http_server_error"));
+    let dry = shell.json(&["dlq", "purge", "--endpoint", &hook.id, "--dry-run"]).await;
+    assert_eq!(dry, json!({"purged": 0, "left": 2}));
+    assert_eq!(shell.run(&["dlq", "purge"]).await.code, 4, "everything at once has to be asked for");
+    assert_eq!(shell.json(&["dlq", "purge", "--message", &given_up]).await["purged"], 1);
+    letters(1).await;
+
+    let dry = shell.text(&["replay", "dead-letters", "--error", "http_server_error", "--dry-run"]).await;
+    assert!(dry.contains("1 wanted, 0 sent") && dry.contains(&hook.message_id("o-2")), "{dry}");
+    receiver.behave("/hook", Behaviour::Ok(200));
+    let lines = shell.text(&["replay", "dead-letters", "--endpoint", &hook.id, "--json"]).await;
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["state"], &last["progress"]["sent"]), (&json!("done"), &json!(1)), "{lines}");
+    hook.wait_for(3).await;
+    let id = last["id"].as_str().unwrap();
+    assert!(shell.text(&["replay", "list"]).await.contains(id));
+    assert_eq!(shell.json(&["replay", "show", id]).await["kind"], "dead_letters");
+    assert_eq!(shell.run(&["replay", "pause", id]).await.code, 4, "it has ended");
+    let redrive = shell.json(&["dlq", "redrive", "--message", &hook.message_id("o-2"), "--dry-run"]).await;
+    assert_eq!(redrive["dry_run"], true, "{redrive}");
 }
 
 async fn the_exit_code_says_whether_it_was_refused_or_not_reached(context: Context) {
@@ -98,60 +122,6 @@ async fn the_exit_code_says_whether_it_was_refused_or_not_reached(context: Conte
     let keyless = postrider(&["endpoints", "--url", &url, "list"], None, &[]).await;
     assert_eq!(keyless.code, 2, "{keyless:?}");
     assert!(keyless.one_line().contains("POSTRIDER_API_KEY"), "{keyless:?}");
-    let completions = postrider(&["completions", "bash"], None, &[]).await;
-    assert!(completions.code == 0 && completions.stdout.contains("deliveries"), "{completions:?}");
-}
-
-async fn tail_prints_deliveries_as_they_go(context: Context) {
-    let mut deployment = Deployment::start(&context, "tail").await;
-    let tenant = deployment.tenant().await;
-    let receiver = deployment.receiver().await;
-    let hook = Hook::create(&tenant, &receiver, "/hook", json!({})).await;
-    deployment.synced().await;
-    let url = deployment.service().process.api_url();
-    let mut tail = Running::start(&["tail", "--url", &url, "--api-key", &tenant.key], "");
-    // It begins with what comes after its first look: until it has said something, something new comes.
-    let deadline = tokio::time::Instant::now() + LIMIT;
-    for number in 1.. {
-        tenant.publish(&json!({"type": "order.created", "id": format!("o-{number}"), "data": {}})).await;
-        hook.wait_for(number).await;
-        if tokio::time::timeout(PATIENCE, tail.says("delivered")).await.is_ok() {
-            break;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "tail prints nothing");
-    }
-    tail.kill().await;
-}
-
-async fn listen_posts_what_is_delivered_to_a_port_of_this_machine(context: Context) {
-    let mut deployment = Deployment::start(&context, "listen").await;
-    let tenant = deployment.tenant().await;
-    let receiver = deployment.receiver().await;
-    let hook = Hook::create(&tenant, &receiver, "/hook", json!({})).await;
-    deployment.synced().await;
-    let url = deployment.service().process.api_url();
-    let local = Receiver::start().unwrap();
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
-    local.verify("/dev", secret).unwrap();
-    let target = local.url("/dev");
-    let key = tenant.key.as_str();
-    let listen =
-        ["listen", "--url", &url, "--api-key", key, "--forward-to", &target, "--secret", secret, "--count", "1"];
-    let listen = Running::start(&listen, "");
-    let deadline = tokio::time::Instant::now() + LIMIT;
-    for number in 1.. {
-        tenant.publish(&json!({"type": "order.created", "id": format!("o-{number}"), "data": {"n": number}})).await;
-        hook.wait_for(number).await;
-        tokio::time::sleep(PATIENCE).await;
-        if local.count("/dev") > 0 {
-            break;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "listen posts nothing");
-    }
-    assert_eq!(listen.ends().await.0, 0);
-    assert_eq!(local.bad_signatures("/dev"), 0);
-    let posted = local.received("/dev").remove(0);
-    let delivered = hook.received();
-    let original = delivered.iter().find(|it| it.webhook_id() == posted.webhook_id()).expect("it was delivered, too");
-    assert_eq!(posted.body, original.body);
+    let rejected = postrider(&["replay", "--url", &url, "--api-key", "pr_x", "rejected"], None, &[]).await;
+    assert_eq!(rejected.code, 2, "{rejected:?}");
 }

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{LIMIT, deployment::binary};
 
@@ -13,6 +14,7 @@ pub struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     said: Vec<String>,
+    told: UnboundedReceiver<String>,
     _folder: TempDir,
 }
 
@@ -26,11 +28,13 @@ impl Running {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, said: Vec::new(), _folder: folder }
+        let told = passed_on(child.stderr.take().unwrap());
+        Self { child, lines, said: Vec::new(), told, _folder: folder }
     }
 
     /// Waits until it prints a line with this in it.
@@ -49,6 +53,19 @@ impl Running {
         assert!(tokio::time::timeout(LIMIT, waiting).await.is_ok(), "it did not say '{text}': {:?}", self.said);
     }
 
+    /// Waits until it prints a line with this in it to standard error, where it tells people how it goes.
+    pub async fn tells(&mut self, text: &str) {
+        let waiting = async {
+            loop {
+                let line = self.told.recv().await;
+                if line.unwrap_or_else(|| panic!("it ended without telling '{text}'")).contains(text) {
+                    return;
+                }
+            }
+        };
+        assert!(tokio::time::timeout(LIMIT, waiting).await.is_ok(), "it did not tell '{text}'");
+    }
+
     /// Kills it.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -65,4 +82,18 @@ impl Running {
         let code = tokio::time::timeout(LIMIT, waiting).await;
         (code.unwrap_or_else(|_| panic!("it still runs: {:?}", self.said)), self.said.join("\n"))
     }
+}
+
+/// What comes from standard error, which goes to the test's own, too.
+fn passed_on(errors: ChildStderr) -> UnboundedReceiver<String> {
+    let (sender, told) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(errors).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            eprintln!("{line}");
+            // Nobody has to listen.
+            let _ = sender.send(line);
+        }
+    });
+    told
 }
