@@ -230,6 +230,7 @@ mod tests {
         assert!(guide.contains("POSTRIDER_URL=https://hooks.example.com\n"));
         for chapter in [
             "getting-started",
+            "developing",
             "verifying-signatures",
             "retries-and-idempotency",
             "ordering",

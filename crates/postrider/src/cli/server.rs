@@ -355,7 +355,7 @@ pub struct Listen {
     /// The server.
     #[command(flatten)]
     pub server: Server,
-    /// Where to post deliveries to: a port of this machine, or a URL.
+    /// Where to post deliveries to: a port of this machine, such as 3000 or 3000/webhooks, or a URL.
     #[arg(long, value_name = "PORT|URL")]
     pub forward_to: String,
     /// Only those to this endpoint.

@@ -40,7 +40,7 @@ Postrider is ready.
 
   Kafka           {kafka}   (events go to the topic {topic})
   API             {api}
-  Docs            {docs}
+  Docs            {docs}   (from nothing to a verified delivery: {docs}/guide)
   Operator key    {operator_key}
   Sample tenant   {tenant}
   Tenant key      {tenant_key}

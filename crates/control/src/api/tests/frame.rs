@@ -80,7 +80,7 @@ async fn a_request_that_takes_too_long_is_answered_and_changes_nothing() {
     let acme = api.tenant("Acme").await;
     let path = format!("/v1/tenants/{}", acme.id);
     let mut locked = api.pool.begin().await.unwrap();
-    tenants::get_for_update(&mut locked, &TenantId::from_trusted(&acme.id)).await.unwrap();
+    tenants::get_for_update(&mut locked, &TenantId::from_trusted(acme.id.as_str())).await.unwrap();
     let rename = || api.call(Method::PATCH, &path, &api.operator_key, None, Some(r#"{"name": "Late"}"#));
     let answer = rename().await;
     answer.assert_problem(503, None);

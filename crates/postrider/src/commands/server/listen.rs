@@ -64,10 +64,11 @@ pub async fn run(arguments: Listen) -> Result<(), Failure> {
     }
 }
 
-/// A port of this machine, or a whole URL.
+/// A port of this machine, with a path or without, or a whole URL.
 fn target(given: &str) -> String {
-    if given.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("http://127.0.0.1:{given}/")
+    let authority = given.split('/').next().unwrap_or_default();
+    if !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("http://127.0.0.1:{given}")
     } else if given.contains("://") {
         given.to_owned()
     } else {
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_port_is_one_of_this_machine() {
-        assert_eq!(target("3000"), "http://127.0.0.1:3000/");
+        assert_eq!(target("3000"), "http://127.0.0.1:3000");
+        assert_eq!(target("3000/hook"), "http://127.0.0.1:3000/hook");
         assert_eq!(target("localhost:3000/hook"), "http://localhost:3000/hook");
         assert_eq!(target("https://dev.example/hook"), "https://dev.example/hook");
     }

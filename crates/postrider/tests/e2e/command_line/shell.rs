@@ -33,7 +33,6 @@ impl Shell {
 
     /// The same with `--json`.
     pub async fn json(&self, line: &[&str]) -> Value {
-        let with_json = [&line[..1], &["--json"], &line[1..]].concat();
-        serde_json::from_str(&self.text(&with_json).await).unwrap()
+        serde_json::from_str(&self.text(&[line, &["--json"]].concat()).await).unwrap()
     }
 }

@@ -14,11 +14,18 @@ pub mod x_webhook {
     include!("../../../../control/snippets/verify/rust/x_webhook.rs");
 }
 
-/// `axum`, in the plain style: compiled only, for the header's name is filled in when it is served.
+/// `axum`, in the plain style, in hex; filled in by `build.rs`, as the API does it.
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::restriction, reason = "as integrators get it")]
-pub mod hmac_style {
+pub mod hmac_hex {
     include!("../../../../control/snippets/receive/axum.rs");
-    include!("../../../../control/snippets/verify/rust/hmac.rs");
+    include!(concat!(env!("OUT_DIR"), "/hmac_hex.rs"));
+}
+
+/// The same in base64.
+#[allow(warnings, clippy::all, clippy::pedantic, clippy::restriction, reason = "as integrators get it")]
+pub mod hmac_base64 {
+    include!("../../../../control/snippets/receive/axum.rs");
+    include!(concat!(env!("OUT_DIR"), "/hmac_base64.rs"));
 }
 
 /// `reqwest`.
