@@ -54,7 +54,7 @@ async fn listen_posts_what_is_delivered_to_a_port_of_this_machine(context: Conte
         assert_eq!((posted.webhook_id(), &posted.body), (original.webhook_id(), &original.body), "{path}");
     }
     let posted = local.received("/sent").remove(0);
-    for header in ["webhook-timestamp", "webhook-signature", "content-type"] {
+    for header in ["webhook-timestamp", "webhook-signature", "content-type", "user-agent"] {
         assert_eq!(posted.header(header), original.header(header), "{header}");
     }
     assert!(!posted.headers.contains_key("x-team"), "the log does not have it");
