@@ -4,11 +4,13 @@
 //! `verify`, by language and signing style, and is put in where `{{verify}}` stands.
 
 use postrider_domain::endpoint::{HmacEncoding, SigningStyle};
+use postrider_postgres::secrets::SecretKind;
 
 /// A language, with its verification in each style.
 struct Language {
     name: &'static str,
     standard: &'static str,
+    ed25519: &'static str,
     x_webhook: &'static str,
     hmac: &'static str,
 }
@@ -18,6 +20,7 @@ macro_rules! language {
         Language {
             name: $name,
             standard: include_str!(concat!("../snippets/verify/", $folder, "/standard.", $extension)),
+            ed25519: include_str!(concat!("../snippets/verify/", $folder, "/ed25519.", $extension)),
             x_webhook: include_str!(concat!("../snippets/verify/", $folder, "/x_webhook.", $extension)),
             hmac: include_str!(concat!("../snippets/verify/", $folder, "/hmac.", $extension)),
         }
@@ -98,6 +101,8 @@ snippets! {
 pub struct Filling<'a> {
     /// How deliveries are signed.
     pub signing: &'a SigningStyle,
+    /// What with: of an ed25519 key, receivers have the public half.
+    pub key: SecretKind,
     /// Whose events are produced.
     pub tenant: &'a str,
     /// Where the API is.
@@ -118,6 +123,7 @@ impl Snippet {
     /// The code, ready to be run.
     pub fn render(&self, filling: Filling<'_>) -> String {
         let (verify, header, encoding) = match filling.signing {
+            SigningStyle::Standard if filling.key == SecretKind::Ed25519 => (self.language.ed25519, "", ""),
             SigningStyle::Standard => (self.language.standard, "", ""),
             SigningStyle::XWebhook => (self.language.x_webhook, "", ""),
             SigningStyle::Hmac { header, encoding: HmacEncoding::Hex } => (self.language.hmac, header.as_str(), "hex"),
@@ -125,11 +131,13 @@ impl Snippet {
                 (self.language.hmac, header.as_str(), "base64")
             }
         };
+        let secret = if filling.key == SecretKind::Ed25519 { "=whpk_…" } else { "=whsec_…" };
         let (imports, verify) = verify.split_once("----\n").unwrap_or(("", verify));
         self.text
             .replace("{{imports}}", imports.trim_end_matches('\n'))
             .replace("// {{verify}}", verify.trim_end_matches('\n'))
             .replace("{{verify}}", verify.trim_end_matches('\n'))
+            .replace("=whsec_…", secret)
             .replace("{{header}}", &header.to_ascii_lowercase())
             .replace("{{encoding}}", encoding)
             .replace("{{tenant}}", filling.tenant)
@@ -152,8 +160,11 @@ mod tests {
     fn nothing_is_left_to_be_filled_in() {
         for snippet in ALL {
             for signing in &styles() {
-                let code = snippet.render(Filling { signing, tenant: "ten_1", api: "https://api.example.com" });
-                assert!(!code.contains("{{") && !code.contains("----"), "{}: {code}", snippet.id);
+                for key in [SecretKind::Hmac, SecretKind::Ed25519] {
+                    let filling = Filling { signing, key, tenant: "ten_1", api: "https://api.example.com" };
+                    let code = snippet.render(filling);
+                    assert!(!code.contains("{{") && !code.contains("----"), "{}: {code}", snippet.id);
+                }
             }
         }
     }
@@ -161,9 +172,12 @@ mod tests {
     #[test]
     fn a_receiver_looks_at_the_headers_of_its_endpoints_style() {
         for snippet in ALL.iter().filter(|snippet| snippet.purpose == Purpose::Receive) {
-            let code = |signing| snippet.render(Filling { signing, tenant: "", api: "" });
+            let by = |signing, key| snippet.render(Filling { signing, key, tenant: "", api: "" });
+            let code = |signing| by(signing, SecretKind::Hmac);
             let [standard, x_webhook, hex, base64] = styles();
             assert!(code(&standard).contains("webhook-timestamp"), "{}", snippet.id);
+            let asymmetric = by(&standard, SecretKind::Ed25519);
+            assert!(asymmetric.contains("v1a") && !asymmetric.contains("whsec_"), "{}: {asymmetric}", snippet.id);
             assert!(code(&x_webhook).contains("x-webhook-timestamp"), "{}", snippet.id);
             assert!(code(&hex).contains("x-shop-hmac") && code(&hex) != code(&base64), "{}", snippet.id);
         }

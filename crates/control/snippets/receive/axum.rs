@@ -1,4 +1,4 @@
-// cargo add axum base64 hmac sha2 hex, chrono; tokio with its feature full. Run: WEBHOOK_SECRET=whsec_… cargo run
+// cargo add axum base64 chrono ed25519-dalek hex hmac sha2; cargo add tokio -F full. Run: WEBHOOK_SECRET=whsec_… cargo run
 use axum::{
     Router,
     body::Bytes,

@@ -10,6 +10,7 @@ use poem::{
 };
 use poem_openapi::OpenApiService;
 use postrider_domain::{ErrorClass, endpoint::SigningStyle};
+use postrider_postgres::secrets::SecretKind;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::{openapi::document, problem::ProblemKind, state::ApiConfig};
@@ -137,7 +138,7 @@ fn number_headings(events: &mut [Event<'_>]) -> String {
 
 /// The guide's text with what the code knows best.
 fn filled_in(api: &str) -> String {
-    let filling = Filling { signing: &SigningStyle::Standard, tenant: "ten_…", api };
+    let filling = Filling { signing: &SigningStyle::Standard, key: SecretKind::Hmac, tenant: "ten_…", api };
     let receivers: Vec<&Snippet> = ALL.iter().filter(|it| it.purpose == Purpose::Receive).collect();
     let mut all = String::new();
     for snippet in &receivers {

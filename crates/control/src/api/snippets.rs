@@ -7,7 +7,10 @@ use poem_openapi::{
     types::Example,
 };
 use postrider_domain::EndpointId;
-use postrider_postgres::endpoints;
+use postrider_postgres::{
+    endpoints,
+    secrets::{self, SecretKind},
+};
 
 use super::{
     access::Authenticated,
@@ -19,6 +22,7 @@ use super::{
 };
 use crate::{
     auth::Scope,
+    clock,
     snippets::{ALL, Filling, Purpose, Snippet},
 };
 
@@ -116,9 +120,10 @@ fn purpose(snippet: &Snippet) -> PurposeJson {
 impl Snippets {
     /// List code snippets for an endpoint
     ///
-    /// Scope `endpoints:read`. Code to receive and verify what this endpoint is sent, in the style that it is signed
-    /// in, and to produce events of its tenant. Those that say `executed` are run by Postrider's own tests against real deliveries. The secret is
-    /// not in them: they read it from the environment.
+    /// Scope `endpoints:read`. Code to receive and verify what this endpoint is sent, in the style and with the kind of
+    /// key that it is signed with, and to produce events of its tenant. Those that say `executed` are run by Postrider's
+    /// own tests against real deliveries. The secret (of an ed25519 key the public half) is not in them: they read it
+    /// from the environment.
     #[oai(path = "/endpoints/:id/snippets", method = "get", operation_id = "listEndpointSnippets")]
     async fn list(
         &self,
@@ -138,8 +143,10 @@ impl Snippets {
         let endpoint: EndpointId = id.parse().map_err(|_| unknown())?;
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &endpoint).await?.ok_or_else(unknown)?;
+        let secrets = secrets::list_current(&mut conn, tenant, &endpoint, clock::now()).await?;
+        let key = secrets.first().map_or(SecretKind::Hmac, |newest| newest.kind);
         let api = api_url(config);
-        let filling = Filling { signing: &row.settings.signing, tenant: tenant.as_str(), api: &api };
+        let filling = Filling { signing: &row.settings.signing, key, tenant: tenant.as_str(), api: &api };
         let wanted = ALL.iter().filter(|snippet| {
             language.0.as_ref().is_none_or(|language| language.eq_ignore_ascii_case(snippet.language()))
                 && purpose.0.is_none_or(|wanted| wanted == self::purpose(snippet))

@@ -26,6 +26,9 @@ pub fn tests() -> Vec<Test> {
 /// A header of a user's choice, for the plain style.
 const HMAC_HEADER: &str = "x-shop-hmac";
 
+/// An ed25519 key of a user's own: test vector 1 of RFC 8032.
+const PRIVATE_KEY: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+
 /// A delivery as it arrived, with what its endpoint's user is told.
 struct Delivered {
     signature: &'static str,
@@ -42,6 +45,7 @@ async fn delivered(context: &Context, name: &str) -> Vec<Delivered> {
     let receiver = deployment.receiver().await;
     let styles = [
         ("/standard", json!("standard"), "webhook-signature", Some("webhook-timestamp")),
+        ("/ed25519", json!("standard"), "webhook-signature", Some("webhook-timestamp")),
         ("/x-webhook", json!("x_webhook"), "x-webhook-signature", Some("x-webhook-timestamp")),
         ("/hex", json!({"hmac": {"header": HMAC_HEADER, "encoding": "hex"}}), HMAC_HEADER, None),
         ("/base64", json!({"hmac": {"header": HMAC_HEADER, "encoding": "base64"}}), HMAC_HEADER, None),
@@ -49,7 +53,10 @@ async fn delivered(context: &Context, name: &str) -> Vec<Delivered> {
     let mut endpoints = Vec::new();
     for (path, signing, ..) in &styles {
         let url = receiver.url(path);
-        let request = json!({"name": path, "url": url, "event_types": ["*"], "signing": signing});
+        let mut request = json!({"name": path, "url": url, "event_types": ["*"], "signing": signing});
+        if *path == "/ed25519" {
+            request["secret"] = json!(PRIVATE_KEY);
+        }
         endpoints.push(tenant.create_endpoint(&request).await);
     }
     deployment.synced().await;
@@ -61,7 +68,7 @@ async fn delivered(context: &Context, name: &str) -> Vec<Delivered> {
         let id = endpoint["id"].as_str().unwrap();
         let (status, list) = tenant.api.get(&format!("/v1/endpoints/{id}/snippets?purpose=receive")).await.unwrap();
         assert_eq!(status, StatusCode::OK, "{list}");
-        let secret = endpoint["secret"].as_str().unwrap().to_owned();
+        let secret = endpoint["secret"].as_str().or(endpoint["public_key"].as_str()).unwrap().to_owned();
         let snippets = list["data"].as_array().unwrap().clone();
         delivered.push(Delivered { signature, timestamp, secret, received, snippets });
     }
@@ -150,7 +157,8 @@ async fn receivers_in_java_verify_a_real_delivery_and_refuse_a_tampered_one(cont
 
 async fn receivers_in_rust_verify_a_real_delivery_and_refuse_a_tampered_one(context: Context) {
     let delivered = delivered(&context, "rust").await;
-    let apps = [rust::standard::app, rust::x_webhook::app, rust::hmac_hex::app, rust::hmac_base64::app];
+    let apps =
+        [rust::standard::app, rust::ed25519::app, rust::x_webhook::app, rust::hmac_hex::app, rust::hmac_base64::app];
     for (delivery, app) in delivered.iter().zip(apps) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks", listener.local_addr().unwrap());

@@ -7,6 +7,13 @@ pub mod standard {
     include!("../../../../control/snippets/verify/rust/standard.rs");
 }
 
+/// `axum`, in the standard style, with an ed25519 key.
+#[allow(warnings, clippy::all, clippy::pedantic, clippy::restriction, reason = "as integrators get it")]
+pub mod ed25519 {
+    include!("../../../../control/snippets/receive/axum.rs");
+    include!("../../../../control/snippets/verify/rust/ed25519.rs");
+}
+
 /// `axum`, in the `X-Webhook` style.
 #[allow(warnings, clippy::all, clippy::pedantic, clippy::restriction, reason = "as integrators get it")]
 pub mod x_webhook {
