@@ -38,6 +38,9 @@ impl RecordFetcher {
         let fetching = async {
             // A second cursor for a partition would end the first.
             let reader = reader.lock().await;
+            if at.offset < 0 || !reader.exists(at.partition).await? {
+                return Ok(None);
+            }
             let mut cursor = reader.open(at.partition, StartAt::Offset(at.offset));
             let (first, next) = cursor.watermarks().await?;
             if !(first..next).contains(&at.offset) {
@@ -106,7 +109,8 @@ mod tests {
             let found = fetcher.fetch(&at(1, i64::from(offset))).await.unwrap().unwrap();
             assert_eq!((found.offset, found.value.as_deref()), (i64::from(offset), Some(&[offset][..])));
         }
-        for nowhere in [at(1, 3), at(1, 99), at(0, 0)] {
+        let elsewhere = SourceCoordinates { topic: "gone".into(), partition: 99, offset: 0 };
+        for nowhere in [at(1, 3), at(1, 99), at(0, 0), at(2, 0), at(-1, 0), at(1, -1), elsewhere] {
             assert!(fetcher.fetch(&nowhere).await.unwrap().is_none(), "{nowhere:?}");
         }
     }

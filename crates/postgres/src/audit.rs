@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use postrider_domain::{TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
 
-use crate::json_text;
+use crate::{json_text, plans};
 
 /// One change. What is secret must have been masked in `before` and `after`.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ pub async fn list(
     after: Option<(Timestamp, i64)>,
     limit: i64,
 ) -> Result<Vec<ChainedAuditRow>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let records = sqlx::query!(
         r#"SELECT page.id, page.at, page.tenant_id, page.actor, page.action, page.entity_id,
              page.before::text AS before, page.after::text AS after, page.remote_addr AS "remote_addr: IpNet",

@@ -102,6 +102,12 @@ pub async fn pending_migrations(conn: &mut PgConnection) -> Result<Vec<String>, 
         .collect())
 }
 
+/// Whether an error means that a statement took longer than it may.
+pub fn took_too_long(error: &Error) -> bool {
+    // query_canceled
+    matches!(error, Error::Database(error) if error.code().is_some_and(|code| code == "57014"))
+}
+
 /// Whether an error means that the database can't be reached now, so that trying again may help.
 pub fn is_unavailable(error: &Error) -> bool {
     match error {

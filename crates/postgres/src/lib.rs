@@ -33,7 +33,7 @@ pub mod tenant_usage;
 pub mod tenants;
 mod words;
 
-pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations};
+pub use connect::{ConnectError, connect, is_unavailable, migrate, pending_migrations, took_too_long};
 pub use database::{Database, SERVICE_ROLE, Wall, connect_service};
 pub use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, Transaction, migrate::MigrateError};
 pub use words::UnknownWord;

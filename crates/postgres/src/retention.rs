@@ -12,6 +12,8 @@ const LOCK: i64 = 0x706f_7374_6b65_6570;
 
 /// The most tests that are deleted at once.
 const MAX_TESTS: i64 = 1_000;
+/// The most counts of what keys and tenants did on a day that are deleted at once, of each kind.
+const MAX_USAGE: i64 = 10_000;
 
 /// A table that has a partition for each day or month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,4 +117,27 @@ pub async fn delete_tests(conn: &mut PgConnection, before: Timestamp) -> Result<
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Deletes what was counted of keys and tenants on days before `before` (UTC), at most 10,000 counts of each kind. Answers
+/// how many.
+pub async fn delete_usage(conn: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
+    let day = before.to_datetime().date_naive();
+    let of_keys = sqlx::query!(
+        "DELETE FROM api_key_usage WHERE (key_id, day, route) IN (
+             SELECT key_id, day, route FROM api_key_usage WHERE day < $1 ORDER BY day LIMIT $2)",
+        day,
+        MAX_USAGE
+    )
+    .execute(&mut *conn)
+    .await?;
+    let of_tenants = sqlx::query!(
+        "DELETE FROM tenant_usage WHERE (tenant_id, day) IN (
+             SELECT tenant_id, day FROM tenant_usage WHERE day < $1 ORDER BY day LIMIT $2)",
+        day,
+        MAX_USAGE
+    )
+    .execute(conn)
+    .await?;
+    Ok(of_keys.rows_affected() + of_tenants.rows_affected())
 }

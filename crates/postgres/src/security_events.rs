@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use postrider_domain::{KeyId, TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
 
+use crate::plans;
+
 /// Something refused, as often as it was within a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSecurityEvent {
@@ -142,7 +144,7 @@ pub async fn list(
     after: Option<i64>,
     limit: i64,
 ) -> Result<Vec<SecurityEventRow>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let records = sqlx::query_as!(
         Record,
         "SELECT id, at, count, kind, tenant_id, key_id, remote_addr, detail FROM security_events
@@ -176,7 +178,7 @@ pub async fn count(
     tenant: Option<&TenantId>,
     filter: &SecurityEventFilter,
 ) -> Result<Vec<SecurityEventCount>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let records = sqlx::query!(
         r#"SELECT kind, sum(count)::bigint AS "count!", count(DISTINCT remote_addr) AS "addresses!", max(at) AS "last_at!"
          FROM security_events

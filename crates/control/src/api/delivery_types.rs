@@ -134,7 +134,7 @@ pub(super) struct AttemptPhases {
     total_ms: f64,
 }
 
-/// What waits of a tenant's deliveries, or of one endpoint's.
+/// What waits of a tenant's deliveries, of one endpoint's, or of everybody's.
 #[derive(Debug, Object)]
 #[oai(example)]
 pub(super) struct PendingDeliveries {
@@ -144,10 +144,13 @@ pub(super) struct PendingDeliveries {
     held: i64,
     /// To be tried again after a failure.
     retrying: i64,
-    /// All of them.
+    /// All of these.
     total: i64,
     /// Whether counting stopped at 100,000 of one kind: there may be more.
     more: bool,
+    /// Matched and not looked at by a dispatcher yet, which nothing has counted by tenant: about so many deliveries of the
+    /// whole deployment. Null where it is asked about one tenant, and while Kafka does not answer.
+    queued: Option<i64>,
 }
 
 /// One run of a message.
@@ -243,10 +246,11 @@ pub(super) fn named_values(headers: Vec<Header>) -> Vec<NamedValue> {
     headers.into_iter().map(|Header { name, value }| NamedValue { name, value }).collect()
 }
 
-impl From<PendingCounts> for PendingDeliveries {
-    fn from(counts: PendingCounts) -> Self {
+impl PendingDeliveries {
+    /// These, and those that stand before the dispatchers.
+    pub fn of(counts: PendingCounts, queued: Option<i64>) -> Self {
         let PendingCounts { waiting, held, retrying, more } = counts;
-        Self { waiting, held, retrying, total: waiting + held + retrying, more }
+        Self { waiting, held, retrying, total: waiting + held + retrying, more, queued }
     }
 }
 
@@ -348,7 +352,7 @@ fn header(name: &str, value: &str) -> Header {
 
 impl Example for PendingDeliveries {
     fn example() -> Self {
-        PendingCounts { waiting: 3, held: 1_204, retrying: 17, more: false }.into()
+        Self::of(PendingCounts { waiting: 3, held: 1_204, retrying: 17, more: false }, None)
     }
 }
 

@@ -9,7 +9,8 @@ use postrider_domain::{
     overrides::{Override, override_key},
 };
 use postrider_kafka::{
-    DecodeError, Headers, Layout, Outgoing, Producer, RecordFetcher, Topics, routing_from_headers, routing_to_headers,
+    DecodeError, GroupLag, Headers, KafkaConfig, Layout, Outgoing, Producer, RecordFetcher, Topics,
+    routing_from_headers, routing_to_headers,
 };
 
 use super::state::{DeliveryStore, StoredDelivery};
@@ -19,14 +20,23 @@ pub struct KafkaDeliveries {
     fetcher: RecordFetcher,
     producer: Producer,
     layout: Layout,
+    lag: GroupLag,
     deliveries: Arc<str>,
     overrides: Arc<str>,
 }
 
 impl KafkaDeliveries {
-    /// Of the deployment with these topics.
-    pub fn new(fetcher: RecordFetcher, producer: Producer, layout: Layout, topics: &Topics) -> Self {
-        Self { fetcher, producer, layout, deliveries: topics.deliveries().into(), overrides: topics.overrides().into() }
+    /// Of the deployment with these topics. Error: a client property is not one.
+    pub fn new(
+        kafka: &KafkaConfig,
+        fetcher: RecordFetcher,
+        producer: Producer,
+        layout: Layout,
+        topics: &Topics,
+    ) -> Result<Self, String> {
+        let (deliveries, overrides) = (topics.deliveries(), topics.overrides());
+        let lag = GroupLag::new(kafka, &topics.dispatcher_group(), &deliveries, layout.partitions(&deliveries))?;
+        Ok(Self { fetcher, producer, layout, lag, deliveries: deliveries.into(), overrides: overrides.into() })
     }
 
     async fn read(&self, at: &SourceCoordinates) -> Result<Option<StoredDelivery>, String> {
@@ -69,5 +79,9 @@ impl DeliveryStore for KafkaDeliveries {
             self.write(&self.overrides, &key, self.layout.codec().encode(order), Headers::new()).await
         }
         .boxed()
+    }
+
+    fn queued(&self) -> BoxFuture<'_, Result<i64, String>> {
+        async { Ok(self.lag.by_partition().await?.values().sum()) }.boxed()
     }
 }

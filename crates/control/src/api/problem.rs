@@ -12,7 +12,7 @@ use poem_openapi::{
     error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError},
     types::Example,
 };
-use postrider_postgres::is_unavailable;
+use postrider_postgres::{is_unavailable, took_too_long};
 
 use crate::security::SecurityKind;
 
@@ -305,6 +305,9 @@ impl From<postrider_postgres::Error> for Problem {
         if is_unavailable(&error) {
             tracing::warn!(%error, "Postgres is not available to the API");
             Self::new(ProblemKind::Unavailable, "the database can't be reached for now; try again")
+        } else if took_too_long(&error) {
+            let detail = "this takes too long to find: ask for a shorter time, or by another filter too";
+            Self::new(ProblemKind::Unavailable, detail)
         } else {
             Self::internal(&error)
         }

@@ -226,4 +226,7 @@ pub trait DeliveryStore: Send + Sync {
 
     /// Orders something about a delivery; answers once that is acknowledged.
     fn order<'a>(&'a self, order: &'a Override) -> BoxFuture<'a, Result<(), String>>;
+
+    /// How many deliveries, of all tenants, no dispatcher has looked at yet.
+    fn queued(&self) -> BoxFuture<'_, Result<i64, String>>;
 }

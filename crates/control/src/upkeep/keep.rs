@@ -99,6 +99,7 @@ pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Res
         }
     }
     delete_tests(pool, now - retention.tests).await?;
+    delete_usage(pool, now - retention.days).await?;
     delete_security_events(pool, now - retention.audit).await
 }
 
@@ -108,6 +109,19 @@ async fn delete_security_events(pool: &Database, before: Timestamp) -> Result<()
         let mut transaction = pool.begin().await?;
         if !retention::try_lock(&mut transaction, PATIENCE).await?
             || security_events::delete_before(&mut transaction, before).await? == 0
+        {
+            return Ok(());
+        }
+        transaction.commit().await?;
+    }
+}
+
+/// What keys and tenants did on a day is kept as long as counts by day.
+async fn delete_usage(pool: &Database, before: Timestamp) -> Result<(), Error> {
+    loop {
+        let mut transaction = pool.begin().await?;
+        if !retention::try_lock(&mut transaction, PATIENCE).await?
+            || retention::delete_usage(&mut transaction, before).await? == 0
         {
             return Ok(());
         }

@@ -11,13 +11,16 @@ use postrider_domain::{
     tally::Tally,
 };
 use postrider_postgres::{
-    Database, audit_chain, connect, connect_service,
+    Database,
+    api_key_usage::{self, UsageRow},
+    audit_chain, connect, connect_service,
     delivery_log::{self, AttemptRow, DeliveryFilter, DeliveryRow, DeliveryStatus},
     local::LocalPostgres,
     migrate,
     retention::{self, Kept},
     rollups::{self, Delta, EventTypes, Subject},
     security_events::{self, SecurityEventFilter},
+    tenant_usage,
 };
 
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -26,6 +29,7 @@ use super::{Folded, Retention, fold, keep};
 use crate::{
     audit::{Actor, Change, record},
     audit_chain::{extend, verify_now},
+    manage::api_keys::create_operator_key,
     security::{Origin, SecurityKind, SecurityLog},
 };
 
@@ -174,6 +178,33 @@ async fn security_events_are_kept_as_long_as_the_audit_log() {
     let mut transaction = pool.begin().await.unwrap();
     let kept = security_events::list(&mut transaction, None, &SecurityEventFilter::default(), None, 10).await.unwrap();
     assert_eq!(kept.iter().map(|event| event.at).collect::<Vec<_>>(), [now() - DAY * 399]);
+}
+
+#[tokio::test]
+async fn what_keys_and_tenants_did_is_kept_as_long_as_counts_by_day() {
+    let (_server, pool) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let mut rng = StdRng::seed_from_u64(7);
+    let ring = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
+    let made = create_operator_key(&mut conn, &ring, "usage", None, now(), &mut rng).await.unwrap();
+    let day = |ago: u32| (now() - DAY * ago).to_datetime().date_naive();
+    for ago in [801, 799] {
+        let row = UsageRow {
+            key: made.0.id.clone(),
+            day: day(ago),
+            route: "GET /v1".into(),
+            requests: 1,
+            refused: 0,
+            last: now(),
+        };
+        api_key_usage::add(&mut conn, &[row]).await.unwrap();
+        tenant_usage::add(&mut conn, &[(tenant(), day(ago), 5)], day(0), now()).await.unwrap();
+    }
+    keep(&pool, &Retention::default(), now()).await.unwrap();
+    let used = api_key_usage::list(&mut conn, None, &made.0.id, day(900), 10).await.unwrap();
+    assert_eq!(used.iter().map(|(day, ..)| *day).collect::<Vec<_>>(), [day(799)]);
+    let begun = async |ago| tenant_usage::get(&mut *pool.acquire().await.unwrap(), &tenant(), day(ago)).await.unwrap();
+    assert_eq!((begun(801).await, begun(799).await), (0, 5));
 }
 
 #[tokio::test]

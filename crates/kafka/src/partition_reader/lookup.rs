@@ -6,6 +6,7 @@ use postrider_domain::Timestamp;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    metadata::MetadataTopic,
 };
 
 use crate::client_log::LogContext;
@@ -20,6 +21,19 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
+    /// Whether there is such a partition.
+    pub(super) async fn exists(&self, partition: i32) -> Result<bool, String> {
+        let Self { consumer, topic } = self.clone();
+        ask(move || {
+            let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT);
+            let metadata = metadata.map_err(|error| format!("the topic {topic} can't be looked up: {error}"))?;
+            let is_it = |found: &MetadataTopic| found.name() == &*topic && found.error().is_none();
+            let found = metadata.topics().iter().find(|found| is_it(found));
+            Ok(found.is_some_and(|found| found.partitions().iter().any(|known| known.id() == partition)))
+        })
+        .await
+    }
+
     /// The first offset that is kept and the one that comes next.
     pub(super) async fn watermarks(&self, partition: i32) -> Result<(i64, i64), String> {
         let Self { consumer, topic } = self.clone();

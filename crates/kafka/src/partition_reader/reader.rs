@@ -57,6 +57,11 @@ impl PartitionReader {
         Ok(Self(Arc::new(Handle { commands, lookup, stop })))
     }
 
+    /// Whether there is such a partition: of one that is not there no question has an answer. Error: no answer.
+    pub async fn exists(&self, partition: i32) -> Result<bool, String> {
+        self.0.lookup.exists(partition).await
+    }
+
     /// Begins to read a partition. If it is being read already, the earlier cursor ends.
     pub fn open(&self, partition: i32, from: StartAt) -> PartitionCursor {
         let queue = Arc::new(Queue::new(from));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use postrider_domain::{Event, SourceCoordinates};
-use postrider_kafka::{KafkaConfig, RecordFetcher, partition_count};
+use postrider_kafka::RecordFetcher;
 use tokio::time::timeout;
 
 use super::{
@@ -17,7 +17,6 @@ const SCHEMA_LIMIT: Duration = Duration::from_secs(5);
 /// Looks events up by where their records stand.
 #[derive(Debug)]
 pub struct EventLookup {
-    kafka: KafkaConfig,
     fetcher: RecordFetcher,
     decoders: Vec<Decoder>,
 }
@@ -38,21 +37,16 @@ pub enum NoEvents {
 
 impl EventLookup {
     /// Looks with the same eyes as the matchers of `sources`.
-    pub fn new(
-        kafka: KafkaConfig,
-        fetcher: RecordFetcher,
-        sources: Vec<SourceConfig>,
-        schemas: Option<&Arc<dyn Schemas>>,
-    ) -> Self {
+    pub fn new(fetcher: RecordFetcher, sources: Vec<SourceConfig>, schemas: Option<&Arc<dyn Schemas>>) -> Self {
         let decoder = |source| Decoder::new(Arc::new(source), schemas.cloned(), None);
-        Self { kafka, fetcher, decoders: sources.into_iter().map(decoder).collect() }
+        Self { fetcher, decoders: sources.into_iter().map(decoder).collect() }
     }
 
     /// The events of the record that stands there, in the order of the batch that they may be; of each source that reads
     /// there.
     pub async fn events_at(&self, at: &SourceCoordinates) -> Result<Vec<Event>, NoEvents> {
         let readers = || self.decoders.iter().filter(|decoder| decoder.source().topics.has(&at.topic));
-        if readers().next().is_none() || !self.exists(at).await? {
+        if readers().next().is_none() {
             return Err(NoEvents::Gone);
         }
         let record = self.fetcher.fetch(at).await.map_err(NoEvents::Unavailable)?.ok_or(NoEvents::Gone)?;
@@ -68,12 +62,5 @@ impl EventLookup {
             Some(rejection) if events.is_empty() => Err(NoEvents::Rejected(rejection.message)),
             _ => Ok(events),
         }
-    }
-
-    /// Whether there is such a partition: of one that is not there would be no answer.
-    async fn exists(&self, at: &SourceCoordinates) -> Result<bool, NoEvents> {
-        let partitions = partition_count(&self.kafka, &at.topic).await;
-        let partitions = partitions.map_err(|error| NoEvents::Unavailable(error.to_string()))?;
-        Ok(at.offset >= 0 && (0..partitions.unwrap_or(0)).contains(&at.partition))
     }
 }

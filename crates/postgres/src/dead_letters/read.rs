@@ -5,7 +5,7 @@ use postrider_domain::{EndpointId, ErrorClass, EventId, JobId, MessageId, Tenant
 use sqlx::{Error, PgConnection};
 
 use super::{DeadLetterRow, DeadLetterState};
-use crate::undecodable;
+use crate::{plans, undecodable};
 
 /// The most entries of one message that are read.
 const MAX_OF_MESSAGE: i64 = 100;
@@ -135,7 +135,7 @@ pub async fn list(
     after: Option<&DeadLetterKey>,
     limit: i64,
 ) -> Result<Vec<DeadLetterRow>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let messages: Option<Vec<String>> =
         filter.messages.as_ref().map(|ids| ids.iter().map(ToString::to_string).collect());
     let records = sqlx::query_as!(
@@ -197,7 +197,7 @@ pub async fn count(
     tenant: &TenantId,
     filter: &DeadLetterFilter,
 ) -> Result<Vec<DeadLetterCount>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let messages: Option<Vec<String>> =
         filter.messages.as_ref().map(|ids| ids.iter().map(ToString::to_string).collect());
     let records = sqlx::query!(
@@ -243,7 +243,7 @@ pub async fn redrive_results(
     until: Timestamp,
     job: Option<&JobId>,
 ) -> Result<Vec<RedriveResult>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let records = sqlx::query!(
         r#"SELECT letter.error AS "error!", count(*) AS "redriven!",
              count(*) FILTER (WHERE redrive.status = 'delivered') AS "delivered!",

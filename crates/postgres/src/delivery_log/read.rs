@@ -14,7 +14,7 @@ use super::{
     AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus,
     write::{column, kind_text},
 };
-use crate::undecodable;
+use crate::{plans, undecodable};
 
 /// The most runs of one message that are read at once.
 const MAX_RUNS: i64 = 100;
@@ -77,7 +77,7 @@ pub async fn list(
     after: Option<&DeliveryKey>,
     limit: i64,
 ) -> Result<Vec<DeliveryRow>, Error> {
-    sqlx::query!("SET LOCAL plan_cache_mode = force_custom_plan").execute(&mut *conn).await?;
+    plans::by_value(conn).await?;
     let rows = sqlx::query_as!(
         StoredDelivery,
         "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
@@ -133,23 +133,25 @@ pub struct PendingCounts {
     pub more: bool,
 }
 
-/// Counts what waits of `tenant`, or of one of its endpoints: of each kind `limit` at most.
+/// Counts what waits of `tenant` (none: of all), or of one of its endpoints: of each kind `limit` at most. To be called
+/// in a transaction, as [`list`].
 pub async fn pending(
     conn: &mut PgConnection,
-    tenant: &TenantId,
+    tenant: Option<&TenantId>,
     endpoint: Option<&EndpointId>,
     limit: i64,
 ) -> Result<PendingCounts, Error> {
+    plans::by_value(conn).await?;
     let mut counts = [0; 3];
     for (count, status) in counts.iter_mut().zip(["waiting", "held", "retrying"]) {
         // The partial index's own condition, so that any plan may use it.
         *count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM (
                    SELECT 1 FROM deliveries
-                   WHERE tenant_id = $1 AND status = $2 AND status IN ('waiting', 'held', 'retrying')
+                   WHERE ($1::text IS NULL OR tenant_id = $1) AND status = $2 AND status IN ('waiting', 'held', 'retrying')
                        AND ($3::text IS NULL OR endpoint_id = $3)
                    LIMIT $4) AS counted"#,
-            tenant.as_str(),
+            tenant.map(TenantId::as_str),
             status,
             endpoint.map(EndpointId::as_str),
             limit,

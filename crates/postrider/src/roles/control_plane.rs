@@ -66,8 +66,9 @@ pub async fn start_api(parts: &Parts, lifecycle: &mut Lifecycle) -> anyhow::Resu
     let metrics = parts.metrics.clone();
     let fetcher = RecordFetcher::new(kafka.config.clone());
     let (layout, topics) = (kafka.layout.clone(), &kafka.topics);
-    let deliveries = KafkaDeliveries::new(fetcher.clone(), kafka.producer.clone(), layout, topics);
-    let events = EventLookup::new(kafka.config.clone(), fetcher, sources(&parts.config), parts.schemas.as_ref());
+    let deliveries = KafkaDeliveries::new(&kafka.config, fetcher.clone(), kafka.producer.clone(), layout, topics);
+    let deliveries = deliveries.map_err(anyhow::Error::msg)?;
+    let events = EventLookup::new(fetcher, sources(&parts.config), parts.schemas.as_ref());
     let state = ApiState {
         pool: parts.postgres(),
         key_ring: parts.key_ring(),

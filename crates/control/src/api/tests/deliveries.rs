@@ -1,5 +1,6 @@
 //! `/v1/deliveries`.
 
+use poem::http::Method;
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     delivery::Header, delivery_event::Phases,
@@ -188,13 +189,23 @@ async fn what_waits_is_counted_by_what_it_waits_for() {
     delivery_log::upsert_deliveries(&mut conn, &rows).await.unwrap();
     let counts = |waiting, held, retrying| {
         let total = waiting + held + retrying;
-        json!({ "waiting": waiting, "held": held, "retrying": retrying, "total": total, "more": false })
+        let none = json!(null);
+        json!({ "waiting": waiting, "held": held, "retrying": retrying, "total": total, "more": false, "queued": none })
     };
     assert_eq!(tenant.get("/v1/deliveries/pending").await.body, counts(1, 2, 1));
     let of_other = "/v1/deliveries/pending?endpoint_id=ep_00000000000000000000000002";
     assert_eq!(tenant.get(of_other).await.body, counts(0, 1, 0));
     assert_eq!(stranger.get("/v1/deliveries/pending").await.body, counts(0, 0, 0));
     tenant.get("/v1/deliveries/pending?endpoint_id=x").await.assert_problem(400, Some("endpoint_id"));
+    // An operator sees everybody's, and what stands before the dispatchers.
+    let strangers = DeliveryRow { tenant: TenantId::from_trusted(&*stranger.id), ..delivery(&tenant.id, 9, Held) };
+    delivery_log::upsert_deliveries(&mut conn, &[strangers]).await.unwrap();
+    let operator = async |path: &str| fixture.call(Method::GET, path, &fixture.operator_key, None, None).await;
+    let everywhere = operator("/v1/deliveries/pending").await.body;
+    assert_eq!((&everywhere["total"], &everywhere["queued"]), (&json!(5), &json!(7)), "{everywhere}");
+    operator(of_other).await.assert_problem(400, Some("Postrider-Tenant"));
+    *fixture.deliveries.fails.lock() = true;
+    assert_eq!(operator("/v1/deliveries/pending").await.body["queued"], json!(null));
 }
 
 #[tokio::test]

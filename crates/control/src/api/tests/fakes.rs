@@ -238,4 +238,9 @@ impl DeliveryStore for FakeDeliveries {
         let ordered = self.answer(()).map(|()| self.orders.lock().push(order.clone()));
         async move { ordered }.boxed()
     }
+
+    fn queued(&self) -> BoxFuture<'_, Result<i64, String>> {
+        let queued = self.answer(7);
+        async move { queued }.boxed()
+    }
 }

@@ -1,10 +1,10 @@
 //! What an attempt was, what a delivery sends, and orders about deliveries that wait.
 
-use postrider_testkit::Behaviour;
+use postrider_testkit::{Behaviour, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Context, Deployment, Hook, Tenant, Test, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Tenant, Test, tests};
 
 pub fn tests() -> Vec<Test> {
     tests![
@@ -123,6 +123,13 @@ async fn what_waits_is_sent_at_once_or_cancelled_on_demand(context: Context) {
     };
     let (status, pending) = tenant.api.get("/v1/deliveries/pending").await.unwrap();
     assert_eq!((status, &pending["retrying"]), (StatusCode::OK, &json!(4)), "{pending}");
+    // What stands before the dispatchers is told to operators: of all that was matched, nothing by now.
+    eventually(LIMIT, "the dispatchers to have settled everything", async || {
+        let (status, everywhere) = deployment.operator().get("/v1/deliveries/pending").await.unwrap();
+        assert_eq!((status, &everywhere["retrying"]), (StatusCode::OK, &json!(4)), "{everywhere}");
+        (everywhere["queued"] == 0).then_some(())
+    })
+    .await;
 
     for hook in [&late, &soon] {
         order(&tenant, &message_of(hook, "ahead"), "retry").await;
