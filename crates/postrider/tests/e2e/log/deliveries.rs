@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use postrider_testkit::Behaviour;
+use postrider_testkit::{Behaviour, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Context, Deployment, Hook, Test, event, tests};
+use crate::support::{Context, Deployment, Hook, LIMIT, Test, event, tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![deliveries_are_listed_by_what_one_looks_for_page_by_page]
+    tests![deliveries_are_listed_by_what_one_looks_for_page_by_page, an_id_that_no_table_takes_does_not_stop_the_log]
 }
 
 async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Context) {
@@ -87,6 +87,30 @@ async fn deliveries_are_listed_by_what_one_looks_for_page_by_page(context: Conte
         let (status, problem) = tenant.api.get(&format!("/v1/deliveries?{query}")).await.unwrap();
         assert_eq!((status, &problem["field"]), (StatusCode::BAD_REQUEST, &json!(field)), "{query}: {problem}");
     }
+}
+
+async fn an_id_that_no_table_takes_does_not_stop_the_log(context: Context) {
+    let deployment = Deployment::with(&context, "nul", "[topics]\npartitions = 1").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/nul", json!({"retry": {"delays_seconds": []}})).await;
+    receiver.behave("/nul", Behaviour::Always(400));
+    deployment.synced().await;
+    for id in ["a\0b", "after"] {
+        deployment.write(&event(&deployment, &tenant, id, "order.created", &json!(id))).await;
+    }
+    for id in ["a\0b", "after"] {
+        let run = tenant.delivery(&hook.message_id(id), "failed").await;
+        let event_id = urlencoded(run["delivery"]["event_id"].as_str().unwrap());
+        let (status, payload) = tenant.api.get(&format!("/v1/events/{event_id}/payload")).await.unwrap();
+        assert_eq!((status, &payload["data"]), (StatusCode::OK, &json!(json!(id).to_string())), "{payload}");
+    }
+    // The dead-letter queue has them too.
+    let path = "/v1/dead-letters";
+    eventually(LIMIT, "both to be in the dead-letter queue", async || {
+        (tenant.list(path).await.len() == 2).then_some(())
+    })
+    .await;
 }
 
 fn urlencoded(text: &str) -> String {

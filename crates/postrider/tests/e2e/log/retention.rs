@@ -49,8 +49,7 @@ async fn partitions_are_there_ahead_and_what_is_past_its_time_goes_while_it_stay
     let hook = Hook::create(&tenant, &receiver, "/kept", json!({})).await;
     deployment.synced().await;
     tenant.publish(&json!({"type": "a", "id": "fresh", "data": 1})).await;
-    hook.wait_for(1).await;
-    let fresh = MessageId::from_trusted(hook.message_id("fresh"));
+    let fresh = MessageId::from_trusted(hook.wait_for(1).await[0].webhook_id());
     tenant.delivery(fresh.as_str(), "delivered").await;
 
     let pool = connect(&database, 2).await.unwrap();
