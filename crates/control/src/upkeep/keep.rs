@@ -14,8 +14,9 @@ use postrider_postgres::{
 const AHEAD: Duration = Duration::from_hours(7 * 24);
 /// What was matched before today still comes in.
 const BEHIND: Duration = Duration::from_hours(24);
-/// For how long a table is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long a table is waited for: everybody who comes for it meanwhile waits as well, and what takes a table for
+/// hours, as a backup does, is met again every few seconds.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long what is kept, from when it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
