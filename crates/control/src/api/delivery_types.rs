@@ -96,8 +96,8 @@ pub(super) struct Attempt {
     error: Option<String>,
     /// The failure in words.
     error_message: Option<String>,
-    /// The headers that were sent, in order; `***` stands for a value that is secret: of the endpoint's own headers and
-    /// of such as `authorization`. Empty if nothing was sent.
+    /// The headers that were sent (over HTTP/2 `host` is its `:authority`); `***` stands for a value that is secret: of
+    /// the endpoint's own headers and of such as `authorization`. Empty if nothing was sent.
     request_headers: Vec<NamedValue>,
     /// The answer's headers, at most 16 KiB; `***` stands for what is secret by its name, or was sent as such.
     response_headers: Vec<NamedValue>,
