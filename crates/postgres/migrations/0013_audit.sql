@@ -94,3 +94,7 @@ CREATE TABLE ip_rules (
 ALTER TABLE ip_rules ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON ip_rules
     USING (tenant_id = current_setting('postrider.tenant', true) OR current_setting('postrider.tenant', true) = '*');
+
+-- The month in which it begins, before anybody writes: whoever writes into the default partition just while another one is
+-- made of it is refused.
+SELECT make_partition('audit_log', date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC');
