@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postrider_domain::{Timestamp, rollup::Grain};
 use postrider_postgres::{
-    Database, Error, audit_chain,
+    Database, Error, PgConnection, audit_chain,
     retention::{self, Kept},
     security_events,
 };
@@ -70,7 +70,7 @@ impl Retention {
     }
 }
 
-/// Makes the partitions that are needed from now on and drops those that are past their time; deletes tests that are.
+/// Makes the partitions that are needed from now on and drops those that are past their time; deletes row by row what is in none and is past its time, as tests.
 /// Each in a transaction of its own, so that nobody waits for more than one of them.
 pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Result<(), Error> {
     for kept in Kept::ALL {
@@ -80,10 +80,10 @@ pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Res
         drop(conn);
         for starts in missing {
             let mut transaction = pool.begin().await?;
-            if retention::try_lock(&mut transaction, PATIENCE).await?
-                && retention::make(&mut transaction, kept, starts).await?
-            {
-                transaction.commit().await?;
+            let made = retention::try_lock(&mut transaction, PATIENCE).await?
+                && retention::make(&mut transaction, kept, starts).await?;
+            transaction.commit().await?;
+            if made {
                 tracing::debug!(table = kept.table(), %starts, "made a partition");
             }
         }
@@ -99,45 +99,50 @@ pub async fn keep(pool: &Database, retention: &Retention, now: Timestamp) -> Res
             }
         }
     }
-    delete_tests(pool, now - retention.tests).await?;
-    delete_usage(pool, now - retention.days).await?;
-    delete_security_events(pool, now - retention.audit).await
-}
-
-/// Security events are kept as long as the audit log.
-async fn delete_security_events(pool: &Database, before: Timestamp) -> Result<(), Error> {
-    loop {
-        let mut transaction = pool.begin().await?;
-        if !retention::try_lock(&mut transaction, PATIENCE).await?
-            || security_events::delete_before(&mut transaction, before).await? == 0
-        {
-            return Ok(());
-        }
-        transaction.commit().await?;
+    for rows in [Rows::Tests, Rows::Usage, Rows::SecurityEvents] {
+        rows.delete(pool, now - rows.kept_for(retention)).await?;
     }
+    Ok(())
 }
 
-/// What keys and tenants did on a day is kept as long as counts by day.
-async fn delete_usage(pool: &Database, before: Timestamp) -> Result<(), Error> {
-    loop {
-        let mut transaction = pool.begin().await?;
-        if !retention::try_lock(&mut transaction, PATIENCE).await?
-            || retention::delete_usage(&mut transaction, before).await? == 0
-        {
-            return Ok(());
+/// What is deleted row by row, a batch in a transaction of its own.
+#[derive(Debug, Clone, Copy)]
+enum Rows {
+    Tests,
+    /// What keys and tenants did on a day.
+    Usage,
+    SecurityEvents,
+}
+
+impl Rows {
+    fn kept_for(self, retention: &Retention) -> Duration {
+        match self {
+            Self::Tests => retention.tests,
+            Self::Usage => retention.days,
+            Self::SecurityEvents => retention.audit,
         }
-        transaction.commit().await?;
     }
-}
 
-async fn delete_tests(pool: &Database, before: Timestamp) -> Result<(), Error> {
-    loop {
-        let mut transaction = pool.begin().await?;
-        if !retention::try_lock(&mut transaction, PATIENCE).await?
-            || retention::delete_tests(&mut transaction, before).await? == 0
-        {
-            return Ok(());
+    async fn delete(self, pool: &Database, before: Timestamp) -> Result<(), Error> {
+        loop {
+            let mut transaction = pool.begin().await?;
+            let deleted = match retention::try_lock(&mut transaction, PATIENCE).await? {
+                true => self.delete_batch(&mut transaction, before).await?,
+                false => 0,
+            };
+            // Also where nothing was: a lock that is only dropped is still held when the next one is tried.
+            transaction.commit().await?;
+            if deleted == 0 {
+                return Ok(());
+            }
         }
-        transaction.commit().await?;
+    }
+
+    async fn delete_batch(self, conn: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
+        match self {
+            Self::Tests => retention::delete_tests(conn, before).await,
+            Self::Usage => retention::delete_usage(conn, before).await,
+            Self::SecurityEvents => security_events::delete_before(conn, before).await,
+        }
     }
 }
