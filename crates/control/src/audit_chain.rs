@@ -59,16 +59,24 @@ pub fn extend(head: Option<(i64, Vec<u8>)>, records: &[AuditRow], key_ring: &Key
     let link = |record: &AuditRow| {
         seq += 1;
         let digest = digest(record);
-        let hash = key_ring.keyed_hash(HASH_PURPOSE, &covered(&previous, seq, &digest)).to_bytes();
-        previous.clone_from(&hash);
-        Link { seq, audit_id: record.id, at: record.at, digest, hash }
+        let previous_hash = std::mem::take(&mut previous);
+        let mut link =
+            Link { seq, audit_id: record.id, at: record.at, digest, previous: previous_hash, hash: Vec::new() };
+        link.hash = key_ring.keyed_hash(HASH_PURPOSE, &covered(&link)).to_bytes();
+        previous.clone_from(&link.hash);
+        link
     };
     records.iter().map(link).collect()
 }
 
-/// What a link's hash covers. Hashes and digests are of fixed lengths for one key.
-fn covered(previous: &[u8], seq: i64, digest: &[u8]) -> Vec<u8> {
-    [&(previous.len() as u64).to_be_bytes(), previous, &seq.to_be_bytes(), digest].concat()
+/// What a link's hash covers: everything else of it. So the hash says by itself, without the link before and without
+/// the record, that the relay made the link: the first that is left after old ones were forgotten can be trusted, and
+/// so can the time by which a record may be missing. Hashes and digests are of fixed lengths for one key.
+fn covered(link: &Link) -> Vec<u8> {
+    let Link { seq, audit_id, at, digest, previous, hash: _ } = link;
+    let at = at.timestamp_micros();
+    let numbers = [seq.to_be_bytes(), audit_id.to_be_bytes(), at.to_be_bytes()].concat();
+    [&(previous.len() as u64).to_be_bytes(), previous.as_slice(), &numbers, digest].concat()
 }
 
 /// Something in the chain that is not as the relay wrote it.
@@ -195,8 +203,10 @@ impl Checker<'_> {
         let begins_late = self.verdict.head.is_none() && seq > 1;
         if seq > expected && !begins_late {
             self.verdict.fault(Fault::LinksRemoved { from: expected, to: seq - 1 });
-        } else if !begins_late && !self.is_made_by_the_relay(&link) {
-            // Behind links that are not there, nothing can be said about this one.
+        }
+        let is_made_by_the_relay = self.is_made_by_the_relay(&link);
+        // Behind links that are not there, its own hash has to do.
+        if !is_made_by_the_relay || seq == expected && !self.follows(&link) {
             self.verdict.fault(Fault::Forged { seq });
         }
         match record {
@@ -204,7 +214,10 @@ impl Checker<'_> {
                 self.verdict.fault(Fault::Altered { seq, audit_id: link.audit_id });
             }
             Some(_) => {}
-            None if Timestamp::from_datetime(link.at) < self.kept_since => self.verdict.expired += 1,
+            // Its time is the one it was made with: its hash covers it.
+            None if is_made_by_the_relay && Timestamp::from_datetime(link.at) < self.kept_since => {
+                self.verdict.expired += 1;
+            }
             None => {
                 let at = Timestamp::from_datetime(link.at);
                 self.verdict.fault(Fault::Removed { seq, audit_id: link.audit_id, at });
@@ -222,10 +235,13 @@ impl Checker<'_> {
     }
 
     fn is_made_by_the_relay(&self, link: &Link) -> bool {
-        let previous = self.verdict.head.as_ref().map_or(&[][..], |head| &head.hash);
-        let covered = covered(previous, link.seq, &link.digest);
         KeyedHash::from_bytes(&link.hash)
-            .is_some_and(|hash| self.key_ring.verify_keyed_hash(HASH_PURPOSE, &covered, &hash))
+            .is_some_and(|hash| self.key_ring.verify_keyed_hash(HASH_PURPOSE, &covered(link), &hash))
+    }
+
+    /// Whether it was made behind the link before it.
+    fn follows(&self, link: &Link) -> bool {
+        link.previous == self.verdict.head.as_ref().map_or(&[][..], |head| &head.hash)
     }
 
     fn end(mut self, unlinked: i64) -> Verdict {
@@ -365,6 +381,18 @@ mod tests {
         linked.drain(..2);
         assert_eq!(faults(linked.clone(), Timestamp::EPOCH), [Fault::LinksRemoved { from: 1, to: 2 }]);
         assert_eq!(faults(linked, at + std::time::Duration::from_millis(10)), [], "they are no longer kept");
+
+        // Neither does it help to say that they are no longer kept.
+        let kept_since = Timestamp::from_millis(1_700_000_000_000);
+        for cut in [0, 4] {
+            let mut linked = chain(1..=9);
+            linked.drain(..cut);
+            linked[0].link.at = Timestamp::EPOCH.to_datetime();
+            linked[0].record = None;
+            let (seq, at) = (linked[0].link.seq, Timestamp::EPOCH);
+            let faults = faults(linked, kept_since);
+            assert_eq!(faults, [Fault::Forged { seq }, Fault::Removed { seq, audit_id: seq, at }]);
+        }
 
         // With a digest that fits, but made without the master key.
         let mut linked = chain(1..=9);

@@ -1,12 +1,12 @@
 //! Security events: what was refused because somebody tried what they may not.
 //!
-//! Noting one never waits and never fails: the same thing from the same address is counted together until it is
-//! written, once a second, and what does not fit is counted without its address. So somebody who tries keys as fast as
-//! they can costs a row a second, and no request waits for the log.
+//! Noting one never waits and never fails: what happens is counted here, and written once a second to one row a minute
+//! for the same thing from the same address. What more than so many addresses do in a minute is counted without them. So
+//! however fast somebody tries, and from wherever, the log grows by a few rows a minute, and no request waits for it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fmt, mem,
+    fmt,
     net::IpAddr,
     str::FromStr,
     sync::Arc,
@@ -21,8 +21,10 @@ use postrider_postgres::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How many different events wait to be written at most.
-const MAX_WAITING_EVENTS: usize = 1_000;
+/// How many different events are told apart in a minute, at most.
+const MAX_EVENTS: usize = 250;
+/// For how long what is the same is one row.
+const ROW_MILLIS: i64 = 60_000;
 /// How often they are written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest detail.
@@ -100,27 +102,78 @@ pub struct Origin {
 
 /// Where security events are noted. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct SecurityLog(Arc<Mutex<Waiting>>);
+pub struct SecurityLog(Arc<Mutex<Noted>>);
 
-/// What is still to be written: when each happened first, how often, and what the first was.
-type Waiting = HashMap<(SecurityKind, Origin), (Timestamp, i64, String)>;
+/// What is noted in one minute.
+#[derive(Debug, Default)]
+struct Noted {
+    minute: i64,
+    events: HashMap<(SecurityKind, Origin), Counted>,
+}
+
+/// What is to be written of one event. Without a count it was written, and is remembered until the minute is over.
+#[derive(Debug, Clone)]
+struct Counted {
+    first_at: Timestamp,
+    last_at: Timestamp,
+    count: i64,
+    detail: String,
+}
+
+impl Noted {
+    fn add(&mut self, now: Timestamp, key: (SecurityKind, Origin), counted: Counted) {
+        let minute = now.as_millis().div_euclid(ROW_MILLIS);
+        if minute != self.minute {
+            self.minute = minute;
+            self.events.retain(|_, waiting| waiting.count > 0);
+        }
+        let full = self.events.len() >= MAX_EVENTS && !self.events.contains_key(&key);
+        // One row a kind for all that do not fit.
+        let (key, counted) = if full {
+            let detail = "from many addresses".to_owned();
+            ((key.0, Origin::default()), Counted { detail, ..counted })
+        } else {
+            (key, counted)
+        };
+        match self.events.entry(key) {
+            Entry::Occupied(mut entry) => entry.get_mut().merge(counted),
+            Entry::Vacant(entry) => {
+                entry.insert(counted);
+            }
+        }
+    }
+
+    /// What is to be written. It is remembered, so that the next of its kind is not a new one.
+    fn take(&mut self) -> HashMap<(SecurityKind, Origin), Counted> {
+        let mut waiting = HashMap::new();
+        for (key, counted) in &mut self.events {
+            if counted.count > 0 {
+                waiting.insert(key.clone(), counted.clone());
+                counted.count = 0;
+            }
+        }
+        waiting
+    }
+}
+
+impl Counted {
+    fn merge(&mut self, other: Self) {
+        if self.count == 0 {
+            *self = other;
+        } else {
+            self.first_at = self.first_at.min(other.first_at);
+            self.last_at = self.last_at.max(other.last_at);
+            self.count += other.count;
+        }
+    }
+}
 
 impl SecurityLog {
     /// Notes that something was refused. `detail` says what, in words: it must hold nothing secret. Never waits.
     pub fn note(&self, now: Timestamp, kind: SecurityKind, origin: Origin, detail: impl Into<String>) {
         metrics::counter!("postrider_security_events_total", "kind" => kind.as_str()).increment(1);
-        let mut waiting = self.0.lock();
-        let full = waiting.len() >= MAX_WAITING_EVENTS;
-        let key = (kind, origin);
-        // One row a kind for all that do not fit.
-        let key = if full && !waiting.contains_key(&key) { (kind, Origin::default()) } else { key };
-        match waiting.entry(key) {
-            Entry::Occupied(mut entry) => entry.get_mut().1 += 1,
-            Entry::Vacant(entry) => {
-                let detail = if full { "from many addresses".to_owned() } else { detail.into() };
-                entry.insert((now, 1, detail.chars().take(MAX_DETAIL_CHARACTERS).collect()));
-            }
-        }
+        let detail: String = detail.into().chars().take(MAX_DETAIL_CHARACTERS).collect();
+        self.0.lock().add(now, (kind, origin), Counted { first_at: now, last_at: now, count: 1, detail });
     }
 
     /// Writes what is noted, once a second, until `stop`, and then once more. What can't be written is kept, within
@@ -142,42 +195,37 @@ impl SecurityLog {
 
     /// Writes what is noted now.
     pub async fn write(&self, pool: &Database) -> Result<(), Error> {
-        let waiting = mem::take(&mut *self.0.lock());
+        let waiting = self.0.lock().take();
         if waiting.is_empty() {
             return Ok(());
         }
         let events: Vec<NewSecurityEvent> = waiting.iter().map(row).collect();
         let written = async {
             let mut transaction = pool.begin().await?;
-            security_events::insert(&mut transaction, &events).await?;
+            security_events::add(&mut transaction, &events).await?;
             transaction.commit().await
         };
         written.await.inspect_err(|_| self.keep_for_later(waiting))
     }
 
-    fn keep_for_later(&self, unwritten: Waiting) {
-        let mut waiting = self.0.lock();
-        for ((kind, origin), (at, count, detail)) in unwritten {
-            let full = waiting.len() >= MAX_WAITING_EVENTS && !waiting.contains_key(&(kind, origin.clone()));
-            let key = if full { (kind, Origin::default()) } else { (kind, origin) };
-            let entry = waiting.entry(key).or_insert((at, 0, detail));
-            entry.0 = entry.0.min(at);
-            entry.1 += count;
+    fn keep_for_later(&self, unwritten: HashMap<(SecurityKind, Origin), Counted>) {
+        let mut noted = self.0.lock();
+        for (key, counted) in unwritten {
+            noted.add(counted.last_at, key, counted);
         }
     }
 }
 
-fn row(
-    ((kind, origin), (at, count, detail)): (&(SecurityKind, Origin), &(Timestamp, i64, String)),
-) -> NewSecurityEvent {
+fn row(((kind, origin), counted): (&(SecurityKind, Origin), &Counted)) -> NewSecurityEvent {
     NewSecurityEvent {
-        at: *at,
-        count: *count,
+        at: counted.first_at,
+        last_at: counted.last_at,
+        count: counted.count,
         kind: kind.as_str(),
         tenant: origin.tenant.clone(),
         key: origin.key.clone(),
         remote_addr: origin.remote_addr,
-        detail: detail.clone(),
+        detail: counted.detail.clone(),
     }
 }
 
@@ -192,9 +240,11 @@ mod tests {
         Origin { remote_addr: Some(IpAddr::from([203, 0, high, low])), ..Origin::default() }
     }
 
+    /// What is to be written: where from, and how often.
     fn counts(log: &SecurityLog) -> Vec<(Option<IpAddr>, i64)> {
+        let waiting = log.0.lock().take();
         let mut counts: Vec<_> =
-            log.0.lock().iter().map(|((_, origin), noted)| (origin.remote_addr, noted.1)).collect();
+            waiting.into_iter().map(|((_, origin), counted)| (origin.remote_addr, counted.count)).collect();
         counts.sort_unstable();
         counts
     }
@@ -209,22 +259,26 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_without_its_address_and_nothing_is_lost() {
+    fn a_minute_tells_no_more_than_so_many_addresses_apart_and_nothing_is_lost() {
         let log = SecurityLog::default();
-        let addresses = u16::try_from(MAX_WAITING_EVENTS).unwrap() + 500;
+        let addresses = u16::try_from(MAX_EVENTS).unwrap() + 500;
         for last in 0..addresses {
             log.note(NOW, SecurityKind::BadKey, from(last), "x".repeat(1_000));
         }
-        let counts = counts(&log);
-        assert_eq!(counts.len(), MAX_WAITING_EVENTS + 1);
-        assert_eq!(counts[0], (None, 500));
-        assert!(log.0.lock().values().all(|noted| noted.2.len() <= MAX_DETAIL_CHARACTERS));
-
-        let unwritten = mem::take(&mut *log.0.lock());
+        let unwritten = log.0.lock().take();
+        assert_eq!(unwritten.len(), MAX_EVENTS + 1);
+        assert!(unwritten.values().all(|counted| counted.detail.len() <= MAX_DETAIL_CHARACTERS));
         log.note(NOW, SecurityKind::BadKey, from(0), "again");
         log.keep_for_later(unwritten);
-        let total: i64 = log.0.lock().values().map(|noted| noted.1).sum();
-        assert_eq!(total, i64::from(addresses) + 1);
+        let counted = counts(&log);
+        assert_eq!((counted.len(), counted[0]), (MAX_EVENTS + 1, (None, 500)));
+        assert_eq!(counted.iter().map(|(_, count)| count).sum::<i64>(), i64::from(addresses) + 1);
+
+        // Written or not, they are remembered until the minute is over.
+        log.note(NOW, SecurityKind::BadKey, from(addresses), "another");
+        assert_eq!(counts(&log), [(None, 1)]);
+        log.note(NOW + Duration::from_mins(1), SecurityKind::BadKey, from(addresses), "another");
+        assert_eq!(counts(&log), [(from(addresses).remote_addr, 1)]);
     }
 
     #[test]

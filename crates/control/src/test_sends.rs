@@ -3,10 +3,15 @@
 //! Writes:       postrider.deliveries        (key: endpoint id; kind `test`)
 //! Reads:        postrider.delivery-events   (the message's partition, from its end on)
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+use parking_lot::Mutex;
 use postrider_domain::{
     Attempt, Delivery, DeliveryEvent, DeliveryKind, EndpointId, Event, EventId, Method, Priority, Routing, Run,
     SourceCoordinates, SubscriptionId, TenantId, Timestamp,
@@ -20,7 +25,6 @@ use postrider_kafka::{
     CursorEvent, FetchSize, KafkaConfig, Layout, LogRecord, Outgoing, PartitionCursor, PartitionReader, Producer,
     StartAt, routing_to_headers,
 };
-use tokio::sync::Semaphore;
 
 /// The subscription of a test of an event type that no subscription wants.
 const NO_SUBSCRIPTION: &str = "sub_00000000000000000000000000";
@@ -28,6 +32,8 @@ const NO_SUBSCRIPTION: &str = "sub_00000000000000000000000000";
 const SOURCE: &str = "test";
 /// How many tests are under way at most: each reads from Kafka by itself.
 const MAX_TESTS: usize = 16;
+/// How many of those are one tenant's at most: an endpoint that hangs keeps a test under way for as long as its time-out.
+const MAX_TESTS_OF_TENANT: usize = 4;
 
 /// An event that is made up for a test.
 #[derive(Debug, Clone)]
@@ -103,8 +109,8 @@ pub fn compose(
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TestSendError {
     /// Too many others are under way here.
-    #[error("{MAX_TESTS} tests are under way in this process: try again in a moment")]
-    TooMany,
+    #[error("{0} tests are under way in this process: try again in a moment")]
+    TooMany(usize),
     /// It can't be written now.
     #[error("the test can't be sent now: {0}")]
     Unavailable(String),
@@ -127,17 +133,55 @@ pub struct KafkaTestSender {
     kafka: KafkaConfig,
     layout: Layout,
     producer: Producer,
-    under_way: Semaphore,
+    under_way: UnderWay,
+}
+
+/// The tests that are under way.
+#[derive(Debug, Default)]
+struct UnderWay(Mutex<HashMap<TenantId, usize>>);
+
+/// One of them, until it is dropped.
+struct Place<'a> {
+    under_way: &'a UnderWay,
+    tenant: TenantId,
+}
+
+impl UnderWay {
+    /// A place for another test of `tenant`, if there is room.
+    fn begin(&self, tenant: &TenantId) -> Result<Place<'_>, TestSendError> {
+        let mut tenants = self.0.lock();
+        if tenants.values().sum::<usize>() >= MAX_TESTS {
+            return Err(TestSendError::TooMany(MAX_TESTS));
+        }
+        let own = tenants.entry(tenant.clone()).or_default();
+        if *own >= MAX_TESTS_OF_TENANT {
+            return Err(TestSendError::TooMany(MAX_TESTS_OF_TENANT));
+        }
+        *own += 1;
+        Ok(Place { under_way: self, tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut tenants = self.under_way.0.lock();
+        if let Entry::Occupied(mut own) = tenants.entry(self.tenant.clone()) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
 }
 
 impl KafkaTestSender {
     /// Writes to the topics that `layout` has in use.
     pub fn new(kafka: KafkaConfig, layout: Layout, producer: Producer) -> Self {
-        Self { kafka, layout, producer, under_way: Semaphore::new(MAX_TESTS) }
+        Self { kafka, layout, producer, under_way: UnderWay::default() }
     }
 
     async fn send_and_wait(&self, delivery: Delivery, patience: Duration) -> Result<DeliveryEvent, TestSendError> {
-        let _permit = self.under_way.try_acquire().map_err(|_| TestSendError::TooMany)?;
+        let _place = self.under_way.begin(&delivery.tenant)?;
         let unavailable = |reason: String| TestSendError::Unavailable(reason);
         match self.layout.was_lately_in_use().await {
             Ok(true) => {}
@@ -240,6 +284,20 @@ mod tests {
         let other = compose(TestEvent { id: "evt_2".to_owned(), ..test() }, BodyStyle::Raw, None).unwrap();
         assert_ne!(delivery.message_id, other.message_id, "each test is a message of its own");
         assert_eq!(other.body, test().data);
+    }
+
+    #[test]
+    fn no_tenant_takes_all_the_room_there_is_for_tests() {
+        let under_way = UnderWay::default();
+        let begin = |tenant: &str| under_way.begin(&TenantId::from_trusted(tenant));
+        let mut noisy: Vec<_> = (0..MAX_TESTS_OF_TENANT).filter_map(|_| begin("ten_noisy").ok()).collect();
+        assert_eq!(begin("ten_noisy").err(), Some(TestSendError::TooMany(MAX_TESTS_OF_TENANT)));
+        let others: Vec<_> = (0..MAX_TESTS).filter_map(|number| begin(&format!("ten_{number}")).ok()).collect();
+        assert_eq!(noisy.len() + others.len(), MAX_TESTS);
+        noisy.pop();
+        assert!(begin("ten_another").is_ok());
+        drop((noisy, others));
+        assert!(under_way.0.lock().is_empty());
     }
 
     #[test]

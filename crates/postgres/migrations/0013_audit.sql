@@ -1,21 +1,24 @@
 -- What shows that somebody tried what they may not, the chain over the audit log, and which addresses may use a
 -- tenant's keys.
 
--- What was refused for reasons of security. The same thing from the same address within a second is one row.
+-- What was refused for reasons of security. The same thing from the same address within a minute is one row.
 CREATE TABLE security_events (
     id          bigserial PRIMARY KEY,
-    -- When it happened first, and how often.
+    minute      timestamptz NOT NULL,
+    -- When it happened first and last in it, and how often.
     at          timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
     count       bigint NOT NULL CHECK (count >= 1),
     kind        text NOT NULL,
     -- Whose key or thing it was about; null if nobody knows.
     tenant_id   text,
     key_id      text,
     remote_addr inet,
-    detail      text NOT NULL
+    detail      text NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (minute, kind, tenant_id, key_id, remote_addr)
 );
 CREATE INDEX security_events_by_tenant ON security_events (tenant_id, id);
-CREATE INDEX security_events_by_time ON security_events (at);
+CREATE INDEX security_events_by_time ON security_events (last_at);
 ALTER TABLE security_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON security_events
     USING (tenant_id = current_setting('postrider.tenant', true) OR current_setting('postrider.tenant', true) = '*');
@@ -68,7 +71,7 @@ CREATE TABLE audit_pending (
 CREATE INDEX audit_pending_by_outbox ON audit_pending (outbox_id);
 INSERT INTO audit_pending (audit_id, at) SELECT id, at FROM audit_log;
 
--- The chain: each link's keyed hash covers the link before it and its record.
+-- The chain: each link's keyed hash covers all of it, the hash of the link before among it.
 CREATE TABLE audit_chain (
     seq      bigint PRIMARY KEY CHECK (seq >= 1),
     audit_id bigint NOT NULL,
@@ -76,6 +79,8 @@ CREATE TABLE audit_chain (
     at       timestamptz NOT NULL,
     -- SHA-256 of the record.
     digest   bytea NOT NULL,
+    -- The hash of the link before; empty for the first.
+    previous bytea NOT NULL,
     hash     bytea NOT NULL
 );
 CREATE UNIQUE INDEX audit_chain_by_record ON audit_chain (audit_id);

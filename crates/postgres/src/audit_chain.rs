@@ -17,7 +17,9 @@ pub struct Link {
     pub at: DateTime<Utc>,
     /// The digest of its record.
     pub digest: Vec<u8>,
-    /// The keyed hash of the link before, its place and its record's digest.
+    /// The hash of the link before; empty for the first.
+    pub previous: Vec<u8>,
+    /// The keyed hash of all the above.
     pub hash: Vec<u8>,
 }
 
@@ -107,15 +109,17 @@ pub async fn append(conn: &mut PgConnection, links: &[Link]) -> Result<(), Error
     let ids: Vec<i64> = links.iter().map(|link| link.audit_id).collect();
     let at: Vec<DateTime<Utc>> = links.iter().map(|link| link.at).collect();
     let digests: Vec<Vec<u8>> = links.iter().map(|link| link.digest.clone()).collect();
+    let previous: Vec<Vec<u8>> = links.iter().map(|link| link.previous.clone()).collect();
     let hashes: Vec<Vec<u8>> = links.iter().map(|link| link.hash.clone()).collect();
     sqlx::query!(
         "WITH done AS (DELETE FROM audit_pending WHERE audit_id = ANY($2))
-         INSERT INTO audit_chain (seq, audit_id, at, digest, hash)
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::bytea[])",
+         INSERT INTO audit_chain (seq, audit_id, at, digest, previous, hash)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::bytea[], $6::bytea[])",
         &seqs,
         &ids,
         &at,
         &digests,
+        &previous,
         &hashes,
     )
     .execute(conn)
@@ -126,8 +130,8 @@ pub async fn append(conn: &mut PgConnection, links: &[Link]) -> Result<(), Error
 /// Up to `limit` links after place `after`, in order, each with its record if that is there.
 pub async fn links(conn: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<LinkedRecord>, Error> {
     let records = sqlx::query!(
-        r#"SELECT link.seq, link.audit_id, link.at, link.digest, link.hash, record.id AS "id?", record.tenant_id,
-             record.actor AS "actor?", record.action AS "action?", record.entity_id AS "entity_id?",
+        r#"SELECT link.seq, link.audit_id, link.at, link.digest, link.previous, link.hash, record.id AS "id?",
+             record.tenant_id, record.actor AS "actor?", record.action AS "action?", record.entity_id AS "entity_id?",
              record.before::text AS before, record.after::text AS after, record.remote_addr AS "remote_addr: IpNet"
          FROM audit_chain AS link
          LEFT JOIN audit_log AS record ON record.id = link.audit_id AND record.at = link.at
@@ -153,7 +157,14 @@ pub async fn links(conn: &mut PgConnection, after: i64, limit: i64) -> Result<Ve
             remote_addr: it.remote_addr,
         });
         LinkedRecord {
-            link: Link { seq: it.seq, audit_id: it.audit_id, at: it.at, digest: it.digest, hash: it.hash },
+            link: Link {
+                seq: it.seq,
+                audit_id: it.audit_id,
+                at: it.at,
+                digest: it.digest,
+                previous: it.previous,
+                hash: it.hash,
+            },
             record,
         }
     });

@@ -9,11 +9,13 @@ use sqlx::{Error, PgConnection};
 
 use crate::plans;
 
-/// Something refused, as often as it was within a second.
+/// Something refused, as often as it was within a few seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSecurityEvent {
     /// When it happened first.
     pub at: Timestamp,
+    /// When it happened last.
+    pub last_at: Timestamp,
     /// How often.
     pub count: i64,
     /// What, as `bad_key`.
@@ -35,6 +37,8 @@ pub struct SecurityEventRow {
     pub id: i64,
     /// When it happened first.
     pub at: Timestamp,
+    /// When it happened last.
+    pub last_at: Timestamp,
     /// How often.
     pub count: i64,
     /// What, as `bad_key`.
@@ -58,9 +62,9 @@ pub struct SecurityEventFilter {
     pub remote_addr: Option<IpAddr>,
     /// Only with this key.
     pub key: Option<KeyId>,
-    /// Only at or after this.
+    /// Only if it happened at or after this, last.
     pub since: Option<Timestamp>,
-    /// Only before this.
+    /// Only if it happened before this, first.
     pub until: Option<Timestamp>,
 }
 
@@ -80,6 +84,7 @@ pub struct SecurityEventCount {
 struct Record {
     id: i64,
     at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
     count: i64,
     kind: String,
     tenant_id: Option<String>,
@@ -93,6 +98,7 @@ impl From<Record> for SecurityEventRow {
         Self {
             id: record.id,
             at: Timestamp::from_datetime(record.at),
+            last_at: Timestamp::from_datetime(record.last_at),
             count: record.count,
             kind: record.kind,
             tenant: record.tenant_id.map(TenantId::from_trusted),
@@ -103,9 +109,16 @@ impl From<Record> for SecurityEventRow {
     }
 }
 
-/// Adds rows.
-pub async fn insert(conn: &mut PgConnection, events: &[NewSecurityEvent]) -> Result<(), Error> {
+/// Adds events, each another thing or from another address than the others. What has a row of the same minute is counted
+/// there.
+pub async fn add(conn: &mut PgConnection, events: &[NewSecurityEvent]) -> Result<(), Error> {
+    // In one order, so that no two who add the same wait for each other.
+    let mut events: Vec<&NewSecurityEvent> = events.iter().collect();
+    events.sort_unstable_by(|a, b| {
+        (a.kind, &a.tenant, &a.key, a.remote_addr).cmp(&(b.kind, &b.tenant, &b.key, b.remote_addr))
+    });
     let at: Vec<DateTime<Utc>> = events.iter().map(|event| event.at.to_datetime()).collect();
+    let last_at: Vec<DateTime<Utc>> = events.iter().map(|event| event.last_at.to_datetime()).collect();
     let count: Vec<i64> = events.iter().map(|event| event.count).collect();
     let kind: Vec<String> = events.iter().map(|event| event.kind.to_owned()).collect();
     let tenant: Vec<Option<String>> =
@@ -115,11 +128,15 @@ pub async fn insert(conn: &mut PgConnection, events: &[NewSecurityEvent]) -> Res
         events.iter().map(|event| event.remote_addr.as_ref().map(ToString::to_string)).collect();
     let detail: Vec<String> = events.iter().map(|event| event.detail.replace('\0', "")).collect();
     sqlx::query!(
-        "INSERT INTO security_events (at, count, kind, tenant_id, key_id, remote_addr, detail)
-         SELECT at, count, kind, tenant_id, key_id, remote_addr::inet, detail
-         FROM unnest($1::timestamptz[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-             AS event (at, count, kind, tenant_id, key_id, remote_addr, detail)",
+        "INSERT INTO security_events AS it (minute, at, last_at, count, kind, tenant_id, key_id, remote_addr, detail)
+         SELECT date_trunc('minute', at), at, last_at, count, kind, tenant_id, key_id, remote_addr::inet, detail
+         FROM unnest($1::timestamptz[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+             $7::text[], $8::text[]) AS event (at, last_at, count, kind, tenant_id, key_id, remote_addr, detail)
+         ON CONFLICT (minute, kind, tenant_id, key_id, remote_addr) DO UPDATE
+         SET count = it.count + excluded.count, at = least(it.at, excluded.at),
+             last_at = greatest(it.last_at, excluded.last_at)",
         &at,
+        &last_at,
         &count,
         &kind,
         &tenant as &[Option<String>],
@@ -147,12 +164,12 @@ pub async fn list(
     plans::by_value(conn).await?;
     let records = sqlx::query_as!(
         Record,
-        "SELECT id, at, count, kind, tenant_id, key_id, remote_addr, detail FROM security_events
+        "SELECT id, at, last_at, count, kind, tenant_id, key_id, remote_addr, detail FROM security_events
          WHERE ($1::text IS NULL OR tenant_id = $1)
              AND ($2::text IS NULL OR kind = $2)
              AND ($3::inet IS NULL OR remote_addr = $3)
              AND ($4::text IS NULL OR key_id = $4)
-             AND ($5::timestamptz IS NULL OR at >= $5)
+             AND ($5::timestamptz IS NULL OR last_at >= $5)
              AND ($6::timestamptz IS NULL OR at < $6)
              AND ($7::bigint IS NULL OR id < $7)
          ORDER BY id DESC
@@ -180,13 +197,13 @@ pub async fn count(
 ) -> Result<Vec<SecurityEventCount>, Error> {
     plans::by_value(conn).await?;
     let records = sqlx::query!(
-        r#"SELECT kind, sum(count)::bigint AS "count!", count(DISTINCT remote_addr) AS "addresses!", max(at) AS "last_at!"
+        r#"SELECT kind, sum(count)::bigint AS "count!", count(DISTINCT remote_addr) AS "addresses!", max(last_at) AS "last_at!"
          FROM security_events
          WHERE ($1::text IS NULL OR tenant_id = $1)
              AND ($2::text IS NULL OR kind = $2)
              AND ($3::inet IS NULL OR remote_addr = $3)
              AND ($4::text IS NULL OR key_id = $4)
-             AND ($5::timestamptz IS NULL OR at >= $5)
+             AND ($5::timestamptz IS NULL OR last_at >= $5)
              AND ($6::timestamptz IS NULL OR at < $6)
          GROUP BY kind
          ORDER BY 2 DESC, 1"#,
@@ -214,7 +231,7 @@ pub async fn count(
 pub async fn delete_before(conn: &mut PgConnection, before: Timestamp) -> Result<u64, Error> {
     let done = sqlx::query!(
         "DELETE FROM security_events
-         WHERE id IN (SELECT id FROM security_events WHERE at < $1 ORDER BY at LIMIT 10000)",
+         WHERE id IN (SELECT id FROM security_events WHERE last_at < $1 ORDER BY last_at LIMIT 10000)",
         before.to_datetime(),
     )
     .execute(conn)

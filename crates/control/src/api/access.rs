@@ -8,7 +8,7 @@ use std::{
 
 use poem::{Addr, PathPattern, Request};
 use poem_openapi::{SecurityScheme, auth::Bearer};
-use postrider_domain::{TenantId, Timestamp};
+use postrider_domain::{KeyId, TenantId, Timestamp};
 use postrider_postgres::{
     PgConnection,
     api_keys::{self, ApiKeyRow, FoundKey},
@@ -211,6 +211,7 @@ impl Asking<'_> {
         if let Some(tenant) = &own {
             ip_rules::admit(&mut conn, self.state, &tenant.id, None, self.remote_addr, self.now).await?;
         }
+        self.names_no_other(own.as_ref(), None)?;
         let tenant = effective_tenant(&mut conn, own, self.named).await?;
         Ok(Caller {
             credential: Credential::Token(token.subject),
@@ -256,6 +257,7 @@ impl Asking<'_> {
         if let Some(tenant) = &tenant {
             ip_rules::admit(&mut conn, self.state, &tenant.id, Some(&row.id), self.remote_addr, self.now).await?;
         }
+        self.names_no_other(tenant.as_ref(), Some(&row.id))?;
         let tenant = effective_tenant(&mut conn, tenant, self.named).await?;
         Ok(Caller {
             credential: Credential::ApiKey(row.id),
@@ -265,6 +267,17 @@ impl Asking<'_> {
             scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             remote_addr: self.remote_addr,
         })
+    }
+
+    /// Refuses a tenant's key that names another tenant, and notes it.
+    fn names_no_other(&self, own: Option<&TenantRow>, key: Option<&KeyId>) -> Result<(), Problem> {
+        let (Some(own), Some(named)) = (own, &self.named) else { return Ok(()) };
+        if own.id == *named {
+            return Ok(());
+        }
+        let origin = Origin { tenant: Some(own.id.clone()), key: key.cloned(), remote_addr: self.remote_addr };
+        self.state.security.note(self.now, SecurityKind::ScopeViolation, origin, "it named another tenant");
+        Err(Problem::new(ProblemKind::Forbidden, "the API key belongs to another tenant").at(TENANT_HEADER))
     }
 
     /// What a key that does not work is answered with; the address may be locked out because of it.
@@ -312,7 +325,7 @@ fn route(request: &Request) -> Arc<str> {
     format!("{} {path}", request.method()).into()
 }
 
-/// The tenant that a request is about: a tenant's key names its own at most, an operator's any that exists.
+/// The tenant that a request is about: a tenant's key's own, or the one that an operator names, which must exist.
 async fn effective_tenant(
     conn: &mut PgConnection,
     of_key: Option<TenantRow>,
@@ -324,11 +337,7 @@ async fn effective_tenant(
             Some(row) => Ok(Some(row)),
             None => Err(Problem::not_found("tenant", named.as_str()).at(TENANT_HEADER)),
         },
-        (Some(own), None) => Ok(Some(own)),
-        (Some(own), Some(named)) if own.id == named => Ok(Some(own)),
-        (Some(_), Some(_)) => {
-            Err(Problem::new(ProblemKind::Forbidden, "the API key belongs to another tenant").at(TENANT_HEADER))
-        }
+        (Some(own), _) => Ok(Some(own)),
     }
 }
 

@@ -193,7 +193,7 @@ impl DeadLetters {
         let job = state.replays.create(new).await.map_err(not_replayed)?;
         let mut transaction = state.pool.tenant(tenant).await?;
         let after = json!({ "dry_run": job.dry_run, "rate_per_second": job.rate_per_second });
-        audit(&mut transaction, &actor, tenant, "dead_letters.redrive", job.id.as_str(), after).await?;
+        audit(&mut transaction, &actor, Some(tenant), "dead_letters.redrive", job.id.as_str(), after).await?;
         transaction.commit().await?;
         Ok(Accepted(Replay::of(job, None)))
     }
@@ -229,7 +229,7 @@ impl DeadLetters {
             .map_err(not_replayed)?;
         let mut transaction = state.pool.tenant(tenant).await?;
         let after = json!({ "purged": purged });
-        audit(&mut transaction, &auth.0.actor(), tenant, "dead_letters.purge", tenant.as_str(), after).await?;
+        audit(&mut transaction, &auth.0.actor(), Some(tenant), "dead_letters.purge", tenant.as_str(), after).await?;
         transaction.commit().await?;
         Ok(Accepted(Purged { purged, left: (total - purged).max(0) }))
     }
@@ -250,11 +250,11 @@ fn purge_mark(row: DeadLetterRow, at: Timestamp) -> DeadLetterMark {
 pub(super) async fn audit(
     conn: &mut PgConnection,
     actor: &Actor,
-    tenant: &TenantId,
+    tenant: Option<&TenantId>,
     action: &'static str,
     entity_id: &str,
     after: serde_json::Value,
 ) -> Result<(), Problem> {
-    let change = Change { tenant: Some(tenant), action, entity_id, before: None, after: Some(after) };
+    let change = Change { tenant, action, entity_id, before: None, after: Some(after) };
     Ok(record(conn, actor, clock::now(), change).await?)
 }

@@ -3,7 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use poem_openapi::{Enum, Object, types::Example};
-use postrider_domain::{DeliveryKind, MessageId, SourceCoordinates, Timestamp, delivery::Header, masking::MASK};
+use postrider_domain::{
+    DeliveryKind, MessageId, SourceCoordinates, Timestamp, delivery::Header, delivery_event::Phases, masking::MASK,
+};
 use postrider_postgres::delivery_log::{AttemptRow, DeliveryKey, DeliveryRow, PendingCounts};
 
 use super::{deliveries::Status, schema::Time};
@@ -230,13 +232,20 @@ impl From<AttemptRow> for Attempt {
             request_headers: named_values(row.request_headers),
             response_headers: named_values(row.response_headers),
             response_excerpt: row.response_excerpt,
-            phases: AttemptPhases {
-                dns_ms: row.phases.dns_us.map(milliseconds),
-                connect_ms: row.phases.connect_us.map(milliseconds),
-                tls_ms: row.phases.tls_us.map(milliseconds),
-                wait_ms: row.phases.wait_us.map(milliseconds),
-                total_ms: milliseconds(row.duration_us),
-            },
+            phases: AttemptPhases::of(row.phases, row.duration_us),
+        }
+    }
+}
+
+impl AttemptPhases {
+    /// Of an attempt that took `duration_us` in all.
+    pub(super) fn of(phases: Phases, duration_us: i64) -> Self {
+        Self {
+            dns_ms: phases.dns_us.map(milliseconds),
+            connect_ms: phases.connect_us.map(milliseconds),
+            tls_ms: phases.tls_us.map(milliseconds),
+            wait_ms: phases.wait_us.map(milliseconds),
+            total_ms: milliseconds(duration_us),
         }
     }
 }
@@ -335,14 +344,14 @@ impl Example for Attempt {
             ]),
             response_headers: named_values(vec![header("retry-after", "120")]),
             response_excerpt: Some("try later".to_owned()),
-            phases: AttemptPhases {
-                dns_ms: Some(1.2),
-                connect_ms: Some(2.1),
-                tls_ms: Some(4.5),
-                wait_ms: Some(4.0),
-                total_ms: 12.3,
-            },
+            phases: AttemptPhases::example(),
         }
+    }
+}
+
+impl Example for AttemptPhases {
+    fn example() -> Self {
+        Self { dns_ms: Some(1.2), connect_ms: Some(2.1), tls_ms: Some(4.5), wait_ms: Some(4.0), total_ms: 12.3 }
     }
 }
 

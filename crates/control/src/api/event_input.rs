@@ -5,7 +5,7 @@ use poem_openapi::{Object, types::Example};
 use postrider_domain::{
     TenantId, Timestamp, envelope::MAX_BODY_BYTES, message_id::event_id, pattern::validate_event_type,
 };
-use rand::Rng;
+use rand::{Rng as _, rngs::StdRng};
 use serde::Deserialize;
 use serde_json::{json, value::to_raw_value};
 use ulid::Ulid;
@@ -17,6 +17,7 @@ use super::{
     state::{EventToPublish, Published},
     validate,
 };
+use crate::{clock, idempotency};
 
 /// The longest id and subject.
 const MAX_ATTRIBUTE_CHARACTERS: usize = 256;
@@ -144,7 +145,7 @@ impl EventInput {
         at: &str,
         tenant: &TenantId,
         now: Timestamp,
-        rng: &mut impl Rng,
+        ids: &mut EventIds,
     ) -> Result<EventToPublish, Problem> {
         let field = |name: &str| format!("{at}/{name}");
         validate_event_type(&self.event_type).map_err(|error| Problem::field(field("type"), error.to_string()))?;
@@ -162,7 +163,7 @@ impl EventInput {
             return Err(Problem::new(ProblemKind::PayloadTooLarge, detail).at(field("data")));
         }
         Ok(EventToPublish {
-            id: self.id.unwrap_or_else(|| generated_id(now, rng)),
+            id: self.id.unwrap_or_else(|| ids.next()),
             event_type: self.event_type,
             tenant: tenant.clone(),
             subject: self.subject,
@@ -178,19 +179,36 @@ impl EventBatchInput {
         self,
         tenant: &TenantId,
         now: Timestamp,
-        rng: &mut impl Rng,
+        ids: &mut EventIds,
     ) -> Result<Vec<EventToPublish>, Problem> {
         if !(1..=MAX_BATCH).contains(&self.events.len()) {
             let detail = format!("must have 1 to {MAX_BATCH} events, not {}", self.events.len());
             return Err(Problem::field("/events", detail));
         }
         let events = self.events.into_iter().enumerate();
-        events.map(|(index, event)| event.checked(&format!("/events/{index}"), tenant, now, rng)).collect()
+        events.map(|(index, event)| event.checked(&format!("/events/{index}"), tenant, now, ids)).collect()
     }
 }
 
-fn generated_id(now: Timestamp, rng: &mut impl Rng) -> String {
-    let random = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-    let ulid = Ulid::from_parts(now.as_millis().unsigned_abs(), random);
-    format!("evt_{}", ulid.to_string().to_ascii_lowercase())
+/// The ids of events that have none of their own.
+pub(super) struct EventIds {
+    at: Timestamp,
+    rng: StdRng,
+}
+
+impl EventIds {
+    /// For the request in execution: if it has an `Idempotency-Key`, they are the same each time it is executed. So an
+    /// event that was written by a try which failed is the same event to its receivers when it is written again.
+    pub fn new(now: Timestamp) -> Self {
+        match idempotency::repeatable_rng() {
+            Some(rng) => Self { at: Timestamp::EPOCH, rng },
+            None => Self { at: now, rng: clock::rng() },
+        }
+    }
+
+    fn next(&mut self) -> String {
+        let random = u128::from(self.rng.next_u64()) << 64 | u128::from(self.rng.next_u64());
+        let ulid = Ulid::from_parts(self.at.as_millis().unsigned_abs(), random);
+        format!("evt_{}", ulid.to_string().to_ascii_lowercase())
+    }
 }

@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::{
     access::Authenticated,
     body::Body,
-    event_input::{AcceptedEvent, AcceptedEvents, EventBatchInput, EventInput, identity},
+    event_input::{AcceptedEvent, AcceptedEvents, EventBatchInput, EventIds, EventInput, identity},
     explain_types::{EventPayload, ExplainInput, Explanation, Explanations, LoggedEvent, unpublished},
     openapi::Tag,
     pagination::PageRequest,
@@ -64,7 +64,7 @@ impl Events {
     ) -> Result<Accepted<AcceptedEvent>, WriteProblem> {
         let tenant = auth.tenant(Scope::EventsPublish)?;
         let now = clock::now();
-        let event = body.0.checked("", tenant, now, &mut clock::rng())?;
+        let event = body.0.checked("", tenant, now, &mut EventIds::new(now))?;
         fits(state, vec![("", &event)]).await?;
         auth.may_publish(&state.access, 1, now)?;
         let published = publish(state, event, "", config.publish_timeout).await;
@@ -75,7 +75,8 @@ impl Events {
     ///
     /// Scope `events:publish`. All of them are checked before the first is written. Answered once Kafka has
     /// acknowledged all. Events of one `subject` keep the order of the request. After a 503 it is unknown which of them
-    /// were written: send the batch again with the same ids, which receivers see as the same `webhook-id`.
+    /// were written: send the batch again with the same ids, or with the same `Idempotency-Key`, from which those without
+    /// an id get theirs; receivers see the same `webhook-id`.
     #[oai(path = "/events/batch", method = "post", operation_id = "publishEvents")]
     async fn publish_batch(
         &self,
@@ -86,7 +87,7 @@ impl Events {
     ) -> Result<Accepted<AcceptedEvents>, WriteProblem> {
         let tenant = auth.tenant(Scope::EventsPublish)?;
         let now = clock::now();
-        let events = body.0.checked(tenant, now, &mut clock::rng())?;
+        let events = body.0.checked(tenant, now, &mut EventIds::new(now))?;
         let places: Vec<String> = (0..events.len()).map(|index| format!("/events/{index}")).collect();
         fits(state, places.iter().map(String::as_str).zip(&events).collect()).await?;
         auth.may_publish(&state.access, events.len(), now)?;
@@ -295,7 +296,8 @@ async fn asked_about(
             events.into_iter().find(|event| event.tenant == *tenant).ok_or_else(nothing)
         }
         (None, None, Some(event)) => {
-            Ok(unpublished(event.checked("/event", tenant, clock::now(), &mut clock::rng())?))
+            let now = clock::now();
+            Ok(unpublished(event.checked("/event", tenant, now, &mut EventIds::new(now))?))
         }
         _ => Err(Problem::field("", "give exactly one of event_id, source and event")),
     }

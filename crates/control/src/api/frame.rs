@@ -63,7 +63,7 @@ pub(super) async fn answer<E: Endpoint + 'static>(
     request.set_data(asker.clone());
     let result = match cross_origin.preflight() {
         Some(preflight) => Ok(preflight),
-        None => executed(inner, request, &unread, &frame).await,
+        None => executed(inner, request, &frame).await,
     };
     if let Err(problem) = &result
         && let Some(kind) = problem.noted_as()
@@ -98,12 +98,11 @@ pub(super) async fn answer<E: Endpoint + 'static>(
 async fn executed<E: Endpoint + 'static>(
     inner: Arc<E>,
     mut request: Request,
-    unread: &Unread,
     frame: &Frame,
 ) -> Result<Response, Problem> {
     let config = &frame.config;
     let patience = patience(request.method(), request.uri().path(), config.request_timeout);
-    let keyed = KeyedRequest::of(&request, unread.handle(), patience, config.max_body_bytes)?;
+    let keyed = KeyedRequest::of(&request, patience, config.max_body_bytes)?;
     let Some(keyed) = keyed else { return outcome(inner.call(request), patience).await };
     request.set_data(keyed.clone());
     let state = frame.state.clone();

@@ -23,11 +23,12 @@ use postrider_postgres::idempotency::{self, EarlierRequest, NewClaim};
 use rand::{CryptoRng, Rng as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     problem::{Problem, ProblemKind},
     state::ApiState,
-    unread::BodyHandle,
+    unread::{BodyHandle, Unread},
 };
 use crate::{auth::Caller, clock, idempotency::Execution};
 
@@ -81,12 +82,7 @@ struct StoredAnswer {
 
 impl KeyedRequest {
     /// What a request's key says, if it has one and its method changes something.
-    pub fn of(
-        request: &Request,
-        body: BodyHandle,
-        patience: Duration,
-        max_body_bytes: usize,
-    ) -> Result<Option<Self>, Problem> {
+    pub fn of(request: &Request, patience: Duration, max_body_bytes: usize) -> Result<Option<Self>, Problem> {
         let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(request.method());
         let Some(value) = request.headers().get(HEADER).filter(|_| changes) else { return Ok(None) };
         let key = value.to_str().ok().filter(|key| (1..=MAX_KEY_CHARACTERS).contains(&key.len()));
@@ -98,12 +94,21 @@ impl KeyedRequest {
         Ok(Some(Self {
             key: key.to_owned(),
             target,
-            body,
+            body: BodyHandle::default(),
             patience,
             max_body_bytes,
             execution: Execution::default(),
             sealed_for: Arc::default(),
         }))
+    }
+
+    /// Lets the key of `request`, if it has one, look at its body as it is now: unpacked, so that a caller which packs it
+    /// anew for each try asks for the same.
+    pub fn lend_body(request: &mut Request) {
+        if let Some(keyed) = request.data::<Self>().cloned() {
+            let body = Unread::of(request).handle();
+            request.set_data(Self { body, ..keyed });
+        }
     }
 
     /// Claims the key for `caller`. An error is what the request is to be answered instead.
@@ -133,7 +138,7 @@ impl KeyedRequest {
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
             return Err(poem::Error::new(Replayed(answer), status));
         }
-        self.execution.begin(claim);
+        self.execution.begin(claim, seed(&[tenant.as_str(), &actor, &self.key], &asked));
         idempotency::forget_expired(&mut conn, now, FORGOTTEN_PER_CLAIM).await.map_err(Problem::from)?;
         Ok(())
     }
@@ -214,6 +219,17 @@ fn replayable(
     serde_json::from_slice(&opened).map_err(|_| lost())
 }
 
+/// What the ids follow from that a request makes: who asks, under which key, and for what.
+fn seed(texts: &[&str], asked: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hash.update(asked);
+    hash.finalize().into()
+}
+
 fn seal(
     answer: &StoredAnswer,
     key_ring: &KeyRing,
@@ -225,7 +241,7 @@ fn seal(
     key_ring.seal(&text, SealedAt { tenant, entity, purpose: ANSWER_PURPOSE, version: 0 }, rng)
 }
 
-/// Reads an answer, and what is kept of it: nothing if it is too long.
+/// Reads an answer, and what is kept of it: nothing if it is too long, or no JSON.
 async fn read(mut answer: Response) -> (Response, Option<StoredAnswer>) {
     let body = match answer.take_body().into_bytes().await {
         Ok(body) => body,
@@ -234,22 +250,27 @@ async fn read(mut answer: Response) -> (Response, Option<StoredAnswer>) {
             return (answer, None);
         }
     };
-    let kept = (body.len() <= MAX_ANSWER_BYTES).then(|| StoredAnswer {
+    let text = (body.len() <= MAX_ANSWER_BYTES).then(|| without_secrets(&body)).flatten();
+    let kept = text.map(|body| StoredAnswer {
         status: answer.status().as_u16(),
         headers: KEPT_HEADERS
             .iter()
             .filter_map(|name| Some((name.to_string(), answer.headers().get(name)?.to_str().ok()?.to_owned())))
             .collect(),
-        body: match serde_json::from_slice::<Value>(&body) {
-            Ok(mut json) => {
-                leave_secrets_out(&mut json);
-                json.to_string()
-            }
-            Err(_) => String::from_utf8_lossy(&body).into_owned(),
-        },
+        body,
     });
     answer.set_body(body);
     (answer, kept)
+}
+
+/// An answer's body as it is kept; none if it can't be told what in it is secret.
+fn without_secrets(body: &[u8]) -> Option<String> {
+    if body.is_empty() {
+        return Some(String::new());
+    }
+    let mut json: Value = serde_json::from_slice(body).ok()?;
+    leave_secrets_out(&mut json);
+    Some(json.to_string())
 }
 
 /// Takes out what is shown once only: the texts of API keys, and signing secrets.
@@ -286,6 +307,9 @@ mod tests {
             "id": "key_1", "key": key, "prefix": "pr_7f3k9m2q5t8w", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             "secrets": ["whsk_abc", "plain"], "data": [{"secret": "whsec_x", "name": "n"}],
         });
+        let deep = format!(r#"{{"key":"{key}","more":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        assert_eq!(without_secrets(deep.as_bytes()), None, "what can't be looked through is not kept");
+        assert_eq!(without_secrets(b""), Some(String::new()));
         leave_secrets_out(&mut json);
         let expected =
             json!({"id": "key_1", "prefix": "pr_7f3k9m2q5t8w", "secrets": ["plain"], "data": [{"name": "n"}]});

@@ -8,7 +8,10 @@ use poem_openapi::{
     param::{Path, Query},
     types::Example,
 };
-use postrider_domain::{EndpointId, JobId, SubscriptionId, TenantId, Timestamp, replay::DesiredState};
+use postrider_domain::{
+    EndpointId, JobId, SubscriptionId, TenantId, Timestamp,
+    replay::{DesiredState, OffsetRanges, RejectedQuery},
+};
 use postrider_postgres::{dead_letters, endpoints, subscriptions};
 use serde::Deserialize;
 use serde_json::json;
@@ -93,6 +96,40 @@ impl Example for BackfillInput {
     }
 }
 
+/// Records that could not be understood, to be matched again.
+#[derive(Debug, Object, Deserialize)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+struct RejectedInput {
+    /// Only those of this configured source.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    source: Option<String>,
+    /// Only those that were rejected at or after this time.
+    since: Option<Time>,
+    /// Only those that were rejected before this time.
+    until: Option<Time>,
+    /// Only count, and show a sample.
+    #[serde(default)]
+    #[oai(default)]
+    dry_run: bool,
+    /// Deliveries a second at most.
+    #[serde(default = "default_rate")]
+    #[oai(default = "default_rate", validator(minimum(value = "1")))]
+    rate_per_second: u32,
+}
+
+impl Example for RejectedInput {
+    fn example() -> Self {
+        Self {
+            source: Some("orders".to_owned()),
+            since: Some(Time(Timestamp::from_millis(1_769_256_000_000))),
+            until: None,
+            dry_run: true,
+            rate_per_second: default_rate(),
+        }
+    }
+}
+
 #[OpenApi(
     prefix_path = "/v1",
     tag = "Tag::Replays",
@@ -117,11 +154,8 @@ impl Replays {
         let tenant = auth.tenant(Scope::ReplaysWrite)?;
         let input = body.0;
         let rate_per_second = rate(input.rate_per_second)?;
-        for (field, name) in [("/source", Some(&input.source)), ("/topic", input.topic.as_ref())] {
-            if name.is_some_and(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) {
-                return Err(Problem::field(field, format!("must have 1 to {MAX_NAME_BYTES} bytes")).into());
-            }
-        }
+        is_name("/source", Some(&input.source))?;
+        is_name("/topic", input.topic.as_ref())?;
         let of = backfill_of(state, tenant, &input).await?;
         let source = state.replays.source(&input.source, input.topic.as_deref());
         let source = source.map_err(|why| Problem::field("/source", why))?;
@@ -141,7 +175,45 @@ impl Replays {
             "endpoint_id": input.endpoint_id,
             "dry_run": job.dry_run,
         });
-        audit(&mut transaction, &actor, tenant, "replay.backfill", job.id.as_str(), after).await?;
+        audit(&mut transaction, &actor, Some(tenant), "replay.backfill", job.id.as_str(), after).await?;
+        transaction.commit().await?;
+        Ok(Accepted(Replay::of(job, None)))
+    }
+
+    /// Match rejected records again
+    ///
+    /// Operator keys only, scope `replays:write`. Makes a replay of records that could not be understood (no JSON, no
+    /// tenant, against their schema), after their source's configuration or their schema was mended: each is matched as
+    /// it would be if it were new. With `Postrider-Tenant` only that tenant's events are delivered.
+    #[oai(path = "/replays/rejected", method = "post", operation_id = "replayRejected")]
+    async fn rejected(
+        &self,
+        Data(state): Data<&ApiState>,
+        auth: Authenticated,
+        body: Body<RejectedInput>,
+    ) -> Result<Accepted<Replay>, WriteProblem> {
+        auth.operator(Scope::ReplaysWrite)?;
+        let input = body.0;
+        let rate_per_second = rate(input.rate_per_second)?;
+        is_name("/source", input.source.as_ref())?;
+        let (actor, tenant) = (auth.0.actor(), auth.0.tenant.clone());
+        let query = RejectedQuery {
+            source: input.source.clone(),
+            since: input.since.map(|time| time.0),
+            until: input.until.map(|time| time.0),
+            ranges: OffsetRanges::default(),
+        };
+        let new = NewReplay {
+            tenant: tenant.clone(),
+            what: What::Rejected(query),
+            dry_run: input.dry_run,
+            rate_per_second,
+            created_by: actor.id.clone(),
+        };
+        let job = state.replays.create(new).await.map_err(not_replayed)?;
+        let mut transaction = state.pool.begin_for(tenant.as_ref()).await?;
+        let after = json!({ "source": input.source, "dry_run": job.dry_run });
+        audit(&mut transaction, &actor, tenant.as_ref(), "replay.rejected", job.id.as_str(), after).await?;
         transaction.commit().await?;
         Ok(Accepted(Replay::of(job, None)))
     }
@@ -259,6 +331,14 @@ impl Replays {
     }
 }
 
+/// Whether a source or topic can have this name.
+fn is_name(field: &str, name: Option<&String>) -> Result<(), Problem> {
+    if name.is_some_and(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) {
+        return Err(Problem::field(field, format!("must have 1 to {MAX_NAME_BYTES} bytes")));
+    }
+    Ok(())
+}
+
 /// For whom events are backfilled: something of the tenant's.
 async fn backfill_of(state: &ApiState, tenant: &TenantId, input: &BackfillInput) -> Result<BackfillOf, Problem> {
     let mut transaction = state.pool.tenant(tenant).await?;
@@ -299,15 +379,14 @@ async fn find(state: &ApiState, tenant: Option<&TenantId>, id: &str) -> Result<J
 async fn direct(state: &ApiState, auth: &Authenticated, id: &str, desired: DesiredState) -> Result<Replay, Problem> {
     let found = find(state, auth.visible(Scope::ReplaysWrite)?, id).await?;
     let job = state.replays.desire(&found.job.id, desired).await.map_err(not_replayed)?;
-    if let Some(tenant) = &job.tenant {
-        let action = match desired {
-            DesiredState::Running => "replay.resume",
-            DesiredState::Paused => "replay.pause",
-            DesiredState::Cancelled => "replay.cancel",
-        };
-        let mut transaction = state.pool.tenant(tenant).await?;
-        audit(&mut transaction, &auth.0.actor(), tenant, action, job.id.as_str(), json!({})).await?;
-        transaction.commit().await?;
-    }
+    let action = match desired {
+        DesiredState::Running => "replay.resume",
+        DesiredState::Paused => "replay.pause",
+        DesiredState::Cancelled => "replay.cancel",
+    };
+    let tenant = job.tenant.as_ref();
+    let mut transaction = state.pool.begin_for(tenant).await?;
+    audit(&mut transaction, &auth.0.actor(), tenant, action, job.id.as_str(), json!({})).await?;
+    transaction.commit().await?;
     Ok(Replay::of(job, found.progress))
 }

@@ -48,7 +48,7 @@ impl From<Kind> for SecurityKind {
     }
 }
 
-/// Something refused, as often as it was within a second.
+/// Something refused, as often as it was within a minute.
 #[derive(Debug, Object)]
 #[oai(example)]
 struct SecurityEvent {
@@ -56,7 +56,9 @@ struct SecurityEvent {
     kind: String,
     /// When it happened first.
     at: Time,
-    /// How often it happened within about a second.
+    /// When it happened last in that minute.
+    last_at: Time,
+    /// How often it happened in that minute.
     count: i64,
     /// Whose key or thing it was about, if that is known.
     tenant_id: Option<String>,
@@ -73,6 +75,7 @@ impl Example for SecurityEvent {
         Self {
             kind: "scope_violation".to_owned(),
             at: Time(Timestamp::from_millis(1_769_860_800_000)),
+            last_at: Time(Timestamp::from_millis(1_769_860_807_000)),
             count: 3,
             tenant_id: Some("ten_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned()),
             key_id: Some("key_01jd2x9vq3m7k8n5p4r6s0t1w2".to_owned()),
@@ -87,6 +90,7 @@ impl From<SecurityEventRow> for SecurityEvent {
         Self {
             kind: row.kind,
             at: Time(row.at),
+            last_at: Time(row.last_at),
             count: row.count,
             tenant_id: row.tenant.map(|id| id.to_string()),
             key_id: row.key.map(|id| id.to_string()),
@@ -120,7 +124,7 @@ struct SecurityCount {
     count: i64,
     /// From how many known addresses.
     addresses: i64,
-    /// When last, to about a second.
+    /// When last.
     last_at: Time,
 }
 
@@ -153,7 +157,7 @@ impl From<SecurityEventCount> for SecurityCount {
 impl SecurityEvents {
     /// List security events
     ///
-    /// Scope `security:read`. The latest first, about a second after they happened. A tenant's key sees what concerns
+    /// Scope `security:read`. The latest minute first, about a second after they happened. A tenant's key sees what concerns
     /// its tenant; keys that nobody knows concern no tenant, and only operators see them.
     #[oai(path = "/security-events", method = "get", operation_id = "listSecurityEvents")]
     #[expect(clippy::too_many_arguments, reason = "each is a query parameter")]
@@ -167,9 +171,9 @@ impl SecurityEvents {
         remote_addr: Query<Option<String>>,
         /// Only those with this key.
         key_id: Query<Option<String>>,
-        /// Only those at or after this time.
+        /// Only those that happened at or after this time, last.
         since: Query<Option<Time>>,
-        /// Only those before this time.
+        /// Only those that happened before this time, first.
         until: Query<Option<Time>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
@@ -206,9 +210,9 @@ impl SecurityEvents {
         remote_addr: Query<Option<String>>,
         /// Only those with this key.
         key_id: Query<Option<String>>,
-        /// Only those at or after this time.
+        /// Only those that happened at or after this time, last.
         since: Query<Option<Time>>,
-        /// Only those before this time.
+        /// Only those that happened before this time, first.
         until: Query<Option<Time>>,
     ) -> Result<Found<SecurityCounts>, ReadProblem> {
         let tenant = auth.visible(Scope::SecurityRead)?;

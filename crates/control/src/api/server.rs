@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt as _, Response, Route, Server, get, listener::TcpAcceptor, middleware::Compression};
+use poem::{
+    Endpoint, EndpointExt as _, Request, Response, Route, Server, get, listener::TcpAcceptor, middleware::Compression,
+};
 use postrider_kafka::Shutdown;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -10,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     docs::{Pages, docs, docs_guide, openapi_json},
     frame::{self, Frame},
+    idempotency::KeyedRequest,
     openapi::{RESOURCES, service},
     state::{ApiConfig, ApiState},
 };
@@ -103,6 +106,10 @@ pub(crate) fn app(
         .data(pages)
         .data(config)
         .data(state)
+        .before(async |mut request: Request| {
+            KeyedRequest::lend_body(&mut request);
+            Ok(request)
+        })
         .with(Compression::new()) // of requests' bodies: of answers the frame decides
         .around(move |inner, request| frame::answer(inner, request, Arc::clone(&frame)))
 }

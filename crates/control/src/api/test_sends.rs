@@ -8,7 +8,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use postrider_domain::{
     Delivery, DeliveryEvent, DeliveryEventBody, EndpointId, ErrorClass, SubscriptionId, TenantId, Timestamp,
-    envelope::MAX_BODY_BYTES, pattern::validate_event_type,
+    delivery::Header, delivery_event::Attempted, envelope::MAX_BODY_BYTES, pattern::validate_event_type,
 };
 use postrider_postgres::{
     PgConnection,
@@ -22,6 +22,7 @@ use serde_json::{json, value::to_raw_value};
 use super::{
     access::Authenticated,
     body::Body,
+    delivery_types::{AttemptPhases, NamedValue, named_values},
     openapi::Tag,
     problem::{Problem, ProblemKind, WriteProblem},
     respond::Found,
@@ -87,6 +88,8 @@ struct TestResult {
     started_at: Option<Time>,
     /// From then to the verdict, in milliseconds.
     duration_ms: Option<f64>,
+    /// How long its parts took; null if no request was begun.
+    phases: Option<AttemptPhases>,
     /// What was sent; null if the event could not be mapped.
     request: Option<TestRequest>,
     /// What was answered; null if nothing was.
@@ -104,6 +107,8 @@ struct TestRequest {
     origin: String,
     /// What the mapping appended to the URL's path; empty if nothing.
     path_suffix: String,
+    /// The headers that were sent, in order; `***` stands for a value that is secret. Empty if nothing was sent.
+    headers: Vec<NamedValue>,
     /// The media type of its body.
     content_type: String,
     /// Its body; in base64 if it is no text.
@@ -117,43 +122,54 @@ struct TestRequest {
 struct TestResponse {
     /// Its status.
     status: i32,
+    /// Its headers, at most 16 KiB; `***` stands for what is secret.
+    headers: Vec<NamedValue>,
     /// The first 16 KiB of its body, as text.
     body: Option<String>,
 }
 
 impl Example for TestResult {
     fn example() -> Self {
+        let header =
+            |name: &str, value: &str| named_values(vec![Header { name: name.to_owned(), value: value.to_owned() }]);
         Self {
             delivered: false,
             error_class: Some("http_client_error".to_owned()),
             error_message: Some("the answer was 401".to_owned()),
             started_at: Some(Time(Timestamp::from_millis(1_769_860_800_000))),
             duration_ms: Some(41.7),
+            phases: Some(AttemptPhases::example()),
             request: Some(TestRequest {
                 message_id: "msg_abqv5r5azy4rgtfna4j5pzfbr3".to_owned(),
                 method: "POST".to_owned(),
                 origin: "https://hooks.example.com".to_owned(),
                 path_suffix: String::new(),
+                headers: header("webhook-id", "msg_abqv5r5azy4rgtfna4j5pzfbr3"),
                 content_type: "application/json".to_owned(),
                 body:
                     r#"{"type":"order.created","timestamp":"2026-01-31T12:00:00.000Z","data":{"order_id":"ord_1042"}}"#
                         .to_owned(),
                 body_is_base64: false,
             }),
-            response: Some(TestResponse { status: 401, body: Some("signature does not match".to_owned()) }),
+            response: Some(TestResponse {
+                status: 401,
+                headers: header("content-type", "text/plain"),
+                body: Some("signature does not match".to_owned()),
+            }),
         }
     }
 }
 
 impl TestResult {
-    /// Of an event that can't be mapped.
-    fn unmapped(class: ErrorClass, why: String) -> Self {
+    /// Of what ended without a request.
+    fn unsent(class: Option<ErrorClass>, why: Option<String>) -> Self {
         Self {
             delivered: false,
-            error_class: Some(class.to_string()),
-            error_message: Some(why),
+            error_class: class.map(|class| class.to_string()),
+            error_message: why,
             started_at: None,
             duration_ms: None,
+            phases: None,
             request: None,
             response: None,
         }
@@ -161,32 +177,35 @@ impl TestResult {
 
     /// Of what the log tells of it.
     fn of(request: TestRequest, event: DeliveryEvent) -> Self {
-        let ended = |error: Option<ErrorClass>, why: Option<String>| Self {
-            delivered: false,
-            error_class: error.map(|error| error.to_string()),
-            error_message: why,
-            started_at: None,
-            duration_ms: None,
-            request: None,
-            response: None,
-        };
         let result = match event.body {
-            DeliveryEventBody::Attempted(attempted) => Self {
-                delivered: attempted.error.is_none(),
-                started_at: Some(Time(attempted.started_at)),
-                duration_ms: Some(Duration::from_micros(attempted.duration_us.unsigned_abs()).as_secs_f64() * 1e3),
-                response: attempted.status.map(|status| TestResponse { status, body: attempted.response_excerpt }),
-                ..ended(attempted.error, attempted.error_message)
-            },
-            DeliveryEventBody::DeadLettered(dead) => ended(Some(dead.error), dead.error_message),
+            DeliveryEventBody::Attempted(attempted) => return Self::attempted(request, attempted),
+            DeliveryEventBody::DeadLettered(dead) => Self::unsent(Some(dead.error), dead.error_message),
             DeliveryEventBody::Cancelled(_) => {
-                ended(None, Some("it was cancelled, or the endpoint deleted".to_owned()))
+                Self::unsent(None, Some("it was cancelled, or the endpoint deleted".to_owned()))
             }
             DeliveryEventBody::Parked(_) | DeliveryEventBody::Held(_) | DeliveryEventBody::Skipped(_) => {
-                ended(None, Some("it was put aside: test again".to_owned()))
+                Self::unsent(None, Some("it was put aside: test again".to_owned()))
             }
         };
         Self { request: Some(request), ..result }
+    }
+
+    fn attempted(request: TestRequest, attempted: Attempted) -> Self {
+        let phases = AttemptPhases::of(attempted.phases.unwrap_or_default(), attempted.duration_us);
+        let response_headers = named_values(attempted.response_headers);
+        Self {
+            delivered: attempted.error.is_none(),
+            started_at: Some(Time(attempted.started_at)),
+            duration_ms: Some(Duration::from_micros(attempted.duration_us.unsigned_abs()).as_secs_f64() * 1e3),
+            phases: Some(phases),
+            request: Some(TestRequest { headers: named_values(attempted.request_headers), ..request }),
+            response: attempted.status.map(|status| TestResponse {
+                status,
+                headers: response_headers,
+                body: attempted.response_excerpt,
+            }),
+            ..Self::unsent(attempted.error, attempted.error_message)
+        }
     }
 }
 
@@ -198,6 +217,7 @@ impl TestRequest {
             method: delivery.method.as_str().to_owned(),
             origin,
             path_suffix: delivery.path_suffix.clone(),
+            headers: Vec::new(),
             content_type: delivery.content_type.clone(),
             body_is_base64: text.is_err(),
             body: text.map_or_else(|_| BASE64_STANDARD.encode(&delivery.body), str::to_owned),
@@ -256,7 +276,7 @@ impl TestSends {
         let mapping = subscription.as_ref().map(|found| (found.id.clone(), found.mapping.as_ref()));
         let delivery = match compose(test, row.settings.body, mapping) {
             Ok(delivery) => delivery,
-            Err(error) => return Ok(Found(TestResult::unmapped(error.class(), error.to_string()))),
+            Err(error) => return Ok(Found(TestResult::unsent(Some(error.class()), Some(error.to_string())))),
         };
         let request = TestRequest::of(&delivery, row.origin);
         let patience = (Duration::from_millis(row.timeout_ms.into()) + SLACK).min(MAX_PATIENCE);

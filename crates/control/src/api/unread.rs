@@ -68,7 +68,7 @@ impl Unread {
 }
 
 /// A body that its handler will read: it can be looked at before.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct BodyHandle(Option<Arc<Mutex<Chunks>>>);
 
 impl BodyHandle {

@@ -61,10 +61,6 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     let since = expected.unwrap_or(0);
     rollups::insert_deltas(&mut transaction, &batch.counts.since(since)).await?;
     write_dead_letters(&mut transaction, batch).await?;
-    let refused = refused_addresses(&batch.rows.attempts, since);
-    if !refused.is_empty() {
-        security_events::insert(&mut transaction, &refused).await?;
-    }
     for (endpoint, disabled) in &batch.disabled {
         auto_disable::fold(&mut transaction, &disabled.tenant, endpoint, &disabled.how, now).await?;
     }
@@ -79,6 +75,10 @@ pub async fn write(pool: &Database, place: Place<'_>, batch: &Batch, now: Timest
     // Last: what many partitions add to is locked for as short as can be.
     endpoint_activity::add(&mut transaction, &batch.activity.since(since)).await?;
     quota::count(&mut transaction, &batch.begun.since(since), now).await?;
+    let refused = refused_addresses(&batch.rows.attempts, since);
+    if !refused.is_empty() {
+        security_events::add(&mut transaction, &refused).await?;
+    }
     transaction.commit().await?;
     Ok(Written::Done)
 }
@@ -128,6 +128,7 @@ fn refused_addresses(attempts: &[AttemptRow], since: i64) -> Vec<NewSecurityEven
         let why = attempt.error_message.as_deref().unwrap_or("an address that deliveries may not reach");
         let event = refused.entry(&attempt.tenant).or_insert_with(|| NewSecurityEvent {
             at: attempt.started_at,
+            last_at: attempt.started_at,
             count: 0,
             kind: SecurityKind::SsrfRefused.as_str(),
             tenant: Some(attempt.tenant.clone()),
@@ -135,6 +136,8 @@ fn refused_addresses(attempts: &[AttemptRow], since: i64) -> Vec<NewSecurityEven
             remote_addr: None,
             detail: format!("a delivery ({}): {why}", attempt.message_id),
         });
+        event.at = event.at.min(attempt.started_at);
+        event.last_at = event.last_at.max(attempt.started_at);
         event.count += 1;
     }
     refused.into_values().collect()

@@ -18,7 +18,10 @@ use super::{
     batch::{self, Standing},
     topic,
 };
-use crate::{audit_chain::extend, clock};
+use crate::{
+    audit_chain::{NotedLink, extend},
+    clock,
+};
 
 /// The most changes that are published in one transaction.
 const MAX_BATCH_ROWS: i64 = 200;
@@ -96,7 +99,10 @@ pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError>
             () = shutdown.soft.cancelled() => return Ok(()),
             changed = listener.changed() => changed?,
             _ = poll.tick() => {}
-            _ = sweep.tick() => tenure.sweep(relay.config.keep_deletions).await?,
+            _ = sweep.tick() => {
+                tenure.note_chain();
+                tenure.sweep(relay.config.keep_deletions).await?;
+            }
         }
     }
 }
@@ -109,6 +115,9 @@ struct Tenure {
     key_ring: KeyRing,
     topic: Arc<str>,
     state: RelayState,
+    /// The last link of the audit log's chain. Kept here, not read again: the chain goes on where this relay left it, so
+    /// that links which somebody cut off meanwhile leave a gap.
+    chained: Option<(i64, Vec<u8>)>,
 }
 
 impl Tenure {
@@ -129,6 +138,7 @@ impl Tenure {
             Standing::TopicBehind => return Err(SessionError::TopicBehind { topic, published: state.version }),
         }
         tracing::info!(version = %state.version, live = state.live, "the relay works");
+        let chained = audit_chain::head(&mut connection).await?;
         let tenure = Self {
             connection,
             producer,
@@ -136,6 +146,7 @@ impl Tenure {
             key_ring: relay.key_ring.clone(),
             topic: topic.into(),
             state,
+            chained,
         };
         if !end.has_marker {
             // Without a marker no process would ever know that the directory is complete.
@@ -165,8 +176,9 @@ impl Tenure {
         relay_state::record_batch(&mut transaction, batch.version, batch.live, &batch.entities, &batch.outbox_ids)
             .await?;
         let records = audit_chain::pending_of(&mut transaction, &batch.outbox_ids).await?;
-        chain(&mut transaction, &self.key_ring, &records).await?;
+        let chained = chain(&mut transaction, self.chained.clone(), &records, &self.key_ring).await?;
         transaction.commit().await?;
+        self.chained = chained;
         self.state.version = batch.version;
         self.state.live = batch.live;
         metrics::counter!("postrider_relay_published_total").increment(batch.entries.len() as u64);
@@ -178,9 +190,19 @@ impl Tenure {
     async fn chain_the_rest(&mut self) -> Result<bool, SessionError> {
         let mut transaction = self.connection.begin().await?;
         let records = audit_chain::pending_alone(&mut transaction, MAX_CHAINED_ALONE).await?;
-        chain(&mut transaction, &self.key_ring, &records).await?;
+        let chained = chain(&mut transaction, self.chained.clone(), &records, &self.key_ring).await?;
         transaction.commit().await?;
+        self.chained = chained;
         Ok(!records.is_empty())
+    }
+
+    /// Notes the end of the audit log's chain where who can change the database can't: `postrider audit verify --noted`
+    /// takes it, and tells if the newest records were cut off.
+    fn note_chain(&self) {
+        if let Some((seq, hash)) = &self.chained {
+            let end = NotedLink { seq: *seq, hash: hash.clone() };
+            tracing::info!(%end, "where the audit log's chain ends");
+        }
     }
 
     /// Turns the records of deletions that are older than `keep` into tombstones.
@@ -215,11 +237,18 @@ impl Tenure {
     }
 }
 
-/// Adds `records` to the audit log's chain. Nobody else does: the caller has the relay's lock.
-async fn chain(conn: &mut PgConnection, key_ring: &KeyRing, records: &[AuditRow]) -> Result<(), Error> {
+/// Adds `records` to the audit log's chain, behind the link `chained`; answers the last one. Nobody else does: the caller
+/// has the relay's lock.
+async fn chain(
+    conn: &mut PgConnection,
+    chained: Option<(i64, Vec<u8>)>,
+    records: &[AuditRow],
+    key_ring: &KeyRing,
+) -> Result<Option<(i64, Vec<u8>)>, Error> {
     if records.is_empty() {
-        return Ok(());
+        return Ok(chained);
     }
-    let head = audit_chain::head(conn).await?;
-    audit_chain::append(conn, &extend(head, records, key_ring)).await
+    let links = extend(chained, records, key_ring);
+    audit_chain::append(conn, &links).await?;
+    Ok(links.last().map(|link| (link.seq, link.hash.clone())))
 }

@@ -274,3 +274,20 @@ async fn the_audit_log_is_chained_in_the_order_of_publishing_and_tampering_shows
     let cut = fixture.chain_of(3, verdict.head).await.faults;
     assert!(cut.contains(&Fault::NotAsNoted { seq: 4 }), "{cut:?}");
 }
+
+#[tokio::test]
+async fn what_is_cut_off_the_end_of_the_chain_while_the_relay_works_leaves_a_gap() {
+    let fixture = Fixture::new().await;
+    let (shutdown, relay) = fixture.start();
+    for name in ["ten_a", "ten_b"] {
+        fixture.change(1, name).await;
+    }
+    fixture.chain_of(2, None).await;
+    fixture.tamper("DELETE FROM audit_log WHERE entity_id = 'ten_b'").await;
+    fixture.tamper("DELETE FROM audit_chain WHERE seq = 2").await;
+    assert_eq!(fixture.chain_of(1, None).await.fault_count, 0, "nothing tells, but who noted the end");
+    fixture.change(1, "ten_c").await;
+    assert_eq!(fixture.chain_of(2, None).await.faults, [Fault::LinksRemoved { from: 2, to: 2 }]);
+    shutdown.soft.cancel();
+    relay.await.unwrap();
+}

@@ -205,6 +205,33 @@ async fn a_backfill_is_of_the_tenants_own_and_of_a_known_source() {
 }
 
 #[tokio::test]
+async fn an_operator_has_rejected_records_matched_again() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let path = "/v1/replays/rejected";
+    acme.post(path, &json!({})).await.assert_problem(403, None);
+    let operator = async |method, path: &str, tenant: Option<&str>, body: Option<&str>| {
+        api.call(method, path, &api.operator_key, tenant, body).await
+    };
+    let made = operator(Method::POST, path, None, Some(r#"{ "source": "orders", "dry_run": true }"#)).await;
+    assert_eq!((made.status, &made.body["kind"]), (202, &json!("rejected")), "{}", made.text);
+    let job = api.replays.jobs.lock()[0].job.clone();
+    assert_eq!((job.tenant, job.dry_run), (None, true));
+    assert!(matches!(job.source, ReplaySource::Rejected(query) if query.source.as_deref() == Some("orders")));
+    let replay = format!("/v1/replays/{}", made.id());
+    acme.get(&replay).await.assert_problem(404, None);
+    assert_eq!(operator(Method::POST, &format!("{replay}/cancel"), None, None).await.status, 202);
+    let noted = operator(Method::GET, "/v1/audit-log?action=replay.", None, None).await;
+    let actions: Vec<&Value> = noted.body["data"].as_array().expect("a list").iter().map(|it| &it["action"]).collect();
+    assert_eq!(actions, ["replay.cancel", "replay.rejected"], "{}", noted.text);
+
+    operator(Method::POST, path, Some(&acme.id), Some("{}")).await;
+    let job = api.replays.jobs.lock()[1].job.clone();
+    assert_eq!(job.tenant.map(|tenant| tenant.to_string()), Some(acme.id.clone()));
+    operator(Method::POST, path, None, Some(r#"{ "source": "" }"#)).await.assert_problem(422, Some("/source"));
+}
+
+#[tokio::test]
 async fn what_came_of_redrives_is_told_by_error_class() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;

@@ -36,6 +36,8 @@ impl HostResolver for FakeResolver {
 #[derive(Default)]
 pub struct FakePublisher {
     pub published: Mutex<Vec<EventToPublish>>,
+    /// The ids of what was to be published, also of what failed.
+    pub tried: Mutex<Vec<String>>,
     pub fails: Mutex<Option<PublishError>>,
     pub hangs: Mutex<bool>,
 }
@@ -43,6 +45,7 @@ pub struct FakePublisher {
 impl Publisher for FakePublisher {
     fn publish(&self, event: EventToPublish) -> BoxFuture<'_, Result<Published, PublishError>> {
         async move {
+            self.tried.lock().push(event.id.clone());
             if *self.hangs.lock() {
                 futures::future::pending::<()>().await;
             }

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use poem::{
-    IntoResponse as _, Request, Response,
-    http::Method,
-    web::{Compress, CompressionAlgo},
-};
+use bytes::Bytes;
+use poem::{Request, Response, http::Method};
 use postrider_domain::TenantId;
 use postrider_postgres::tenants;
 use serde_json::json;
 
 use super::fixture::Fixture;
+use crate::api::{ApiConfig, gzip};
 
 #[tokio::test]
 async fn pages_of_configured_origins_may_call_and_others_may_not() {
@@ -59,22 +57,6 @@ async fn long_answers_are_compressed_and_compressed_bodies_are_read() {
 }
 
 #[tokio::test]
-async fn what_unpacks_to_more_than_a_body_may_have_is_refused() {
-    let api = Fixture::new().await;
-    let spaces = Response::builder().body(vec![b' '; 3 << 20]);
-    let packed = Compress::new(spaces, CompressionAlgo::GZIP).into_response().into_body().into_bytes().await.unwrap();
-    assert!(packed.len() < 100_000, "{}", packed.len());
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri_str("/v1/tenants")
-        .header("authorization", format!("Bearer {}", api.operator_key))
-        .header("content-encoding", "gzip")
-        .content_type("application/json")
-        .body(packed);
-    api.send(request).await.assert_problem(413, None);
-}
-
-#[tokio::test]
 async fn a_request_that_takes_too_long_is_answered_and_changes_nothing() {
     let api = Fixture::with_request_timeout(Duration::from_millis(500)).await;
     let acme = api.tenant("Acme").await;
@@ -89,6 +71,47 @@ async fn a_request_that_takes_too_long_is_answered_and_changes_nothing() {
     let read = api.call(Method::GET, &path, &api.operator_key, None, None).await;
     assert_eq!(read.body["name"], "Acme", "{}", read.text);
     assert_eq!(rename().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_once_unpacked_or_can_not_be_unpacked_is_refused() {
+    let api = Fixture::new().await;
+    let max = ApiConfig::default().max_body_bytes;
+    let zeros = Response::builder().content_type("text/plain").body(vec![b' '; max + 1]);
+    let bomb = gzip::compressed(zeros).await.into_body().into_bytes().await.unwrap();
+    assert!(bomb.len() * 100 < max, "{} bytes", bomb.len());
+    for (body, key, status) in [
+        (bomb.clone(), None, 413),
+        (bomb.clone(), Some("bomb-1"), 413),
+        (bomb.slice(..bomb.len() / 2), None, 400),
+        (Bytes::from_static(b"{\"name\":\"Acme\"}"), Some("plain-1"), 400),
+    ] {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri_str("/v1/tenants")
+            .header("authorization", format!("Bearer {}", api.operator_key))
+            .header("content-encoding", "gzip")
+            .content_type("application/json");
+        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        api.send(request.body(body)).await.assert_problem(status, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deep_is_refused() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let endpoint = acme.endpoint().await.id();
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(50_000), close.repeat(50_000));
+    for (field, value) in [
+        ("filter", nested(r#"{"not":"#, "}")),
+        ("mapping", nested(r#"{"body":"#, "}")),
+        ("event_types", nested("[", "]")),
+    ] {
+        let body = format!(r#"{{"endpoint_id":"{endpoint}","{field}":{value}}}"#);
+        let refused = acme.post_text("/v1/subscriptions", &body).await;
+        assert!([400, 422].contains(&refused.status), "{field}: {} {}", refused.status, refused.text);
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! `Idempotency-Key`.
 
-use poem::{Request, http::Method};
+use poem::{Request, Response, http::Method};
 use postrider_postgres::idempotency::{self, NewClaim};
 use serde_json::{Value, json};
 
 use super::fixture::{Answer, Fixture, TenantClient};
-use crate::clock;
+use crate::{
+    api::{gzip, state::PublishError},
+    clock,
+};
 
 async fn post(api: &Fixture, by: &TenantClient<'_>, path: &str, idempotency_key: &str, body: &Value) -> (Answer, bool) {
     let request = Request::builder()
@@ -89,6 +92,27 @@ async fn a_key_is_for_one_request_of_one_caller() {
 }
 
 #[tokio::test]
+async fn a_request_is_the_same_however_its_body_is_packed() {
+    let api = Fixture::new().await;
+    let body = json!({ "name": "Acme", "description": "x".repeat(2_000) }).to_string();
+    let packed = Response::builder().content_type("application/json").body(body.clone());
+    let packed = gzip::compressed(packed).await.into_body().into_bytes().await.unwrap();
+    let mut made = Vec::new();
+    for (body, encoding) in [(packed, "gzip"), (body.into(), "identity")] {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri_str("/v1/event-types")
+            .header("authorization", format!("Bearer {}", api.operator_key))
+            .header("idempotency-key", "packed-1")
+            .header("content-encoding", encoding)
+            .content_type("application/json");
+        made.push(api.send(request.body(body)).await);
+    }
+    assert_eq!((made[0].status, made[1].status), (201, 201), "{} {}", made[0].text, made[1].text);
+    assert_eq!(made[0].body, made[1].body);
+}
+
+#[tokio::test]
 async fn a_failed_request_may_be_sent_again_with_its_key() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;
@@ -97,6 +121,32 @@ async fn a_failed_request_may_be_sent_again_with_its_key() {
     assert_eq!(refused.status, 422, "{}", refused.text);
     let (made, replayed) = post(&api, &acme, "/v1/endpoints", "order-1", &endpoint()).await;
     assert_eq!((made.status, replayed), (201, false), "{}", made.text);
+}
+
+#[tokio::test]
+async fn an_event_that_is_published_again_after_a_failure_is_the_same_event() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let batch = |total: i64| {
+        let event = json!({ "type": "order.created", "data": { "total": total } });
+        json!({ "events": [event, event] })
+    };
+    let publish = async |key: &str, total: i64| post(&api, &acme, "/v1/events/batch", key, &batch(total)).await.0;
+    *api.publisher.fails.lock() = Some(PublishError::Unavailable("no answer".to_owned()));
+    assert_eq!(publish("batch-1", 1).await.status, 503, "it may have been written");
+    *api.publisher.fails.lock() = None;
+    let done = publish("batch-1", 1).await;
+    assert_eq!(done.status, 202, "{}", done.text);
+    publish("batch-2", 1).await;
+    *api.publisher.fails.lock() = Some(PublishError::Unavailable("no answer".to_owned()));
+    publish("batch-3", 1).await;
+    publish("batch-3", 2).await;
+    let ids = api.publisher.tried.lock().clone();
+    assert_eq!(ids[..2], ids[2..4], "the same events");
+    let mut others = ids[2..].to_vec();
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(others.len(), 8, "each of another request or place is another event: {ids:?}");
 }
 
 #[tokio::test]

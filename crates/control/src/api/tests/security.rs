@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use poem::http::Method;
 use postrider_domain::Timestamp;
 use postrider_kafka::Shutdown;
@@ -31,6 +33,10 @@ async fn security_events_are_listed_counted_and_filtered_and_a_tenant_sees_its_o
     api.security.note(NOW, SecurityKind::ScopeViolation, of(Some(&acme.id), 8), "it lacks 'endpoints:write'");
     api.security.note(NOW, SecurityKind::ScopeViolation, of(Some(&other.id), 9), "it lacks 'endpoints:read'");
     api.security.write(&api.database).await.expect("they are written");
+    // What goes on in the same minute is counted in its row.
+    let later = NOW + Duration::from_secs(40);
+    api.security.note(later, SecurityKind::BadKey, of(None, 7), "the API key was revoked");
+    api.security.write(&api.database).await.expect("it is written");
 
     let seen = acme.get("/v1/security-events").await;
     assert_eq!(seen.body["data"].as_array().map(Vec::len), Some(1), "{}", seen.text);
@@ -40,7 +46,13 @@ async fn security_events_are_listed_counted_and_filtered_and_a_tenant_sees_its_o
     let operator = |path: &'static str| api.call(Method::GET, path, &api.operator_key, None, None);
     assert_eq!(operator("/v1/security-events").await.body["data"].as_array().map(Vec::len), Some(3));
     let bad = operator("/v1/security-events?kind=bad_key&remote_addr=203.0.113.7").await;
-    assert_eq!((bad.body["data"][0]["count"].as_i64(), bad.body["data"][1].is_null()), (Some(3), true));
+    assert_eq!((bad.body["data"][0]["count"].as_i64(), bad.body["data"][1].is_null()), (Some(4), true));
+    assert_eq!(
+        (&bad.body["data"][0]["at"], &bad.body["data"][0]["last_at"]),
+        (&json!("2026-01-31T12:00:00.000Z"), &json!("2026-01-31T12:00:40.000Z"))
+    );
+    let since = operator("/v1/security-events?since=2026-01-31T12:00:30Z").await;
+    assert_eq!(since.body["data"].as_array().map(Vec::len), Some(1), "{}", since.text);
     assert!(operator("/v1/security-events?since=2026-02-01T00:00:00Z").await.body["data"][0].is_null());
     let first = operator("/v1/security-events?limit=2").await;
     let cursor = first.body["next_cursor"].as_str().expect("there is more");
@@ -50,7 +62,7 @@ async fn security_events_are_listed_counted_and_filtered_and_a_tenant_sees_its_o
 
     let counts = operator("/v1/security-events/counts").await;
     assert_eq!(counts.body["data"][0]["kind"], "bad_key", "{}", counts.text);
-    assert_eq!(counts.body["data"][0]["count"], 3);
+    assert_eq!(counts.body["data"][0]["count"], 4);
     assert_eq!((&counts.body["data"][1]["count"], &counts.body["data"][1]["addresses"]), (&2.into(), &2.into()));
     for (query, field) in
         [("kind=x", "kind"), ("remote_addr=x", "remote_addr"), ("since=x", "since"), ("key_id=x", "key_id")]
@@ -178,4 +190,14 @@ async fn what_a_key_may_not_do_is_noted_with_the_key() {
     assert_eq!(noted.body["data"][0]["detail"], "the API key lacks the scope 'audit:read'");
     let all = acme.get("/v1/security-events/counts").await;
     assert_eq!(all.body["data"][0]["count"], 2, "{}", all.text);
+
+    // Naming another tenant counts, too, for whose key it is.
+    let other = api.tenant("Other").await;
+    api.call(Method::GET, "/v1/endpoints", &acme.key, Some(&other.id), None)
+        .await
+        .assert_problem(403, Some("Postrider-Tenant"));
+    api.security.write(&api.database).await.expect("it is written");
+    let all = acme.get("/v1/security-events/counts").await;
+    assert_eq!(all.body["data"][0]["count"], 3, "{}", all.text);
+    assert_eq!(other.get("/v1/security-events").await.body["data"], json!([]));
 }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use postrider_domain::{
     DeliveryEventBody, DeliveryKind, EndpointId, ErrorClass, MessageId, Timestamp,
-    delivery_event::{AfterAttempt, Attempted, DeadLettered},
+    delivery::Header,
+    delivery_event::{AfterAttempt, Attempted, DeadLettered, Phases},
     endpoint::SigningStyle,
     signing::{SignedParts, SigningSecret, signed_headers},
 };
@@ -23,6 +24,10 @@ fn received(endpoint: &Answer, at: Timestamp) -> BTreeMap<String, String> {
     };
     let headers = signed_headers(&SigningStyle::Standard, &[secret], parts).expect("it signs");
     headers.into_iter().map(|(name, value)| (name.to_uppercase(), value)).collect()
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: value.to_owned() }
 }
 
 fn failed(answer: &Answer) -> Vec<&str> {
@@ -89,14 +94,21 @@ async fn a_test_is_sent_and_answered_with_what_came_of_it() {
         response_excerpt: Some("no".to_owned()),
         next: AfterAttempt::DeadLetter,
         next_attempt_at: None,
-        request_headers: Vec::new(),
-        response_headers: Vec::new(),
-        phases: None,
+        request_headers: vec![header("authorization", "***")],
+        response_headers: vec![header("content-type", "text/plain")],
+        phases: Some(Phases { connect_us: Some(1_500), wait_us: Some(40_000), ..Phases::default() }),
     }));
     let answer = acme.post(&path, &json!({ "event_type": "order.created", "data": { "total": 1 } })).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!((&answer.body["delivered"], &answer.body["error_class"]), (&json!(false), &json!("http_client_error")));
     assert_eq!((&answer.body["duration_ms"], &answer.body["response"]["status"]), (&json!(41.7), &json!(401)));
+    let named = |name: &str, value: &str| json!([{ "name": name, "value": value }]);
+    assert_eq!(answer.body["request"]["headers"], named("authorization", "***"));
+    assert_eq!(answer.body["response"]["headers"], named("content-type", "text/plain"));
+    assert_eq!(
+        answer.body["phases"],
+        json!({ "dns_ms": null, "connect_ms": 1.5, "tls_ms": null, "wait_ms": 40.0, "total_ms": 41.7 })
+    );
     assert_eq!(answer.body["request"]["origin"], "https://public.example.com");
     assert!(!answer.text.contains("s3cret"), "the URL's query is secret");
     let sent = api.tests.sent.lock().last().cloned().expect("it was sent");

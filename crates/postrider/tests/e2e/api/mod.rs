@@ -2,6 +2,7 @@
 
 mod bad_requests;
 mod documents;
+mod frame;
 mod keys;
 mod matrix;
 mod tenancy;
@@ -10,7 +11,7 @@ use crate::support::Test;
 
 /// Every test.
 pub fn tests() -> Vec<Test> {
-    [bad_requests::tests(), documents::tests(), keys::tests(), matrix::tests(), tenancy::tests()]
+    [bad_requests::tests(), documents::tests(), frame::tests(), keys::tests(), matrix::tests(), tenancy::tests()]
         .into_iter()
         .flatten()
         .collect()

@@ -1,13 +1,19 @@
 //! Dead letters and replays over the API.
 
+use postrider_domain::ErrorClass;
 use postrider_testkit::{Behaviour, eventually};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use super::redrive::fill;
 use crate::support::{Context, Deployment, Hook, LIMIT, Tenant, Test, event, tests};
 
 pub fn tests() -> Vec<Test> {
-    tests![dead_letters_are_redriven_and_purged_over_the_api]
+    tests![
+        dead_letters_are_redriven_and_purged_over_the_api,
+        a_replay_is_paused_resumed_and_cancelled_over_the_api,
+        a_subscription_is_backfilled_over_the_api,
+    ]
 }
 
 async fn dead_letters_are_redriven_and_purged_over_the_api(context: Context) {
@@ -69,6 +75,96 @@ async fn dead_letters_are_redriven_and_purged_over_the_api(context: Context) {
     assert_eq!(status, StatusCode::CONFLICT, "{body}");
 }
 
+async fn a_replay_is_paused_resumed_and_cancelled_over_the_api(context: Context) {
+    const LETTERS: usize = 400;
+    let deployment = Deployment::start(&context, "replay-directed").await;
+    let tenant = deployment.tenant().await;
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/directed", json!({})).await;
+    deployment.synced().await;
+    fill(&deployment, &tenant.id, &hook.id, LETTERS, &[ErrorClass::Timeout]).await;
+    letters(&tenant, "state=open", LETTERS).await;
+
+    let selection = json!({"endpoint_id": hook.id, "rate_per_second": 20});
+    let made = post(&tenant, "/v1/dead-letters/redrive", &selection).await;
+    let path = format!("/v1/replays/{}", made["id"].as_str().unwrap());
+    let direct = async |how: &str, state: &str| {
+        assert_eq!(post(&tenant, &format!("{path}/{how}"), &json!({})).await["id"], made["id"]);
+        replay_that(&tenant, &path, |replay| replay["state"] == state).await
+    };
+    let sent = |replay: &Value| usize::try_from(replay["progress"]["sent"].as_u64().unwrap_or(0)).unwrap();
+    let running = replay_that(&tenant, &path, |replay| sent(replay) > 0).await;
+    assert_eq!(running["state"], "running", "{running}");
+    assert!(running["progress"]["remaining"].as_i64().is_some_and(|records| records > 0), "{running}");
+
+    let paused = direct("pause", "paused").await;
+    assert!(sent(&paused) < LETTERS, "{paused}");
+    hook.wait_for(sent(&paused)).await;
+    let resumed = direct("resume", "running").await;
+    replay_that(&tenant, &path, |replay| sent(replay) > sent(&resumed)).await;
+    let cancelled = direct("cancel", "cancelled").await;
+    let first = sent(&cancelled);
+    assert!(first > sent(&paused) && first < LETTERS, "{cancelled}");
+    let (status, body) = tenant.api.post(&format!("{path}/resume"), &json!({})).await.unwrap();
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+
+    // What it had not come to stays as it was, and another replay delivers that and nothing else.
+    letters(&tenant, "state=open", LETTERS - first).await;
+    let rest = json!({"endpoint_id": hook.id, "rate_per_second": 1000});
+    let rest = ended(&tenant, &post(&tenant, "/v1/dead-letters/redrive", &rest).await).await;
+    assert_eq!((&rest["state"], sent(&rest)), (&json!("done"), LETTERS - first), "{rest}");
+    hook.wait_for(LETTERS).await;
+    assert_eq!(receiver.webhook_ids("/directed").len(), LETTERS, "each once");
+    assert_eq!(hook.count(), LETTERS, "none twice");
+    let noted = tenant.list("/v1/audit-log?action=replay.").await;
+    let actions: Vec<&str> = noted.iter().map(|record| record["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["replay.cancel", "replay.resume", "replay.pause"]);
+}
+
+async fn a_subscription_is_backfilled_over_the_api(context: Context) {
+    const EVENTS: usize = 20;
+    let deployment = Deployment::start(&context, "backfill-http").await;
+    let tenant = deployment.tenant().await;
+    for number in 0..EVENTS {
+        let kind = if number % 2 == 0 { "order.created" } else { "order.paid" };
+        deployment.write(&event(&deployment, &tenant, &number.to_string(), kind, &json!(number))).await;
+    }
+    let receiver = deployment.receiver().await;
+    let hook = Hook::create(&tenant, &receiver, "/late", json!({"event_types": ["order.paid"]})).await;
+    deployment.synced().await;
+    let subscriptions = tenant.list(&format!("/v1/subscriptions?endpoint_id={}", hook.id)).await;
+    let backfill = |dry_run: bool| {
+        let since = "2020-01-01T00:00:00Z";
+        let id = &subscriptions[0]["id"];
+        json!({"subscription_id": id, "source": "events", "since": since, "dry_run": dry_run, "rate_per_second": 1000})
+    };
+    let dry = ended(&tenant, &post(&tenant, "/v1/replays/backfill", &backfill(true)).await).await;
+    let counted = (&dry["state"], &dry["progress"]["matched"], &dry["progress"]["sent"]);
+    assert_eq!(counted, (&json!("done"), &json!(EVENTS / 2), &json!(0)), "{dry}");
+    assert!(dry["progress"]["sample"].as_array().is_some_and(|sample| !sample.is_empty()), "{dry}");
+    assert_eq!(hook.count(), 0);
+
+    let replay = ended(&tenant, &post(&tenant, "/v1/replays/backfill", &backfill(false)).await).await;
+    assert_eq!((&replay["kind"], &replay["progress"]["sent"]), (&json!("backfill"), &json!(EVENTS / 2)), "{replay}");
+    // What comes from now on comes once, by the subscription itself.
+    deployment.write(&event(&deployment, &tenant, "live", "order.paid", &json!("live"))).await;
+    hook.wait_for(EVENTS / 2 + 1).await;
+    assert_eq!(receiver.webhook_ids("/late").len(), EVENTS / 2 + 1, "each once, under its own id");
+    assert_eq!(hook.count(), EVENTS / 2 + 1);
+    let chain = tenant.api.get(&format!("/v1/deliveries/{}", hook.message_id("1"))).await.unwrap().1;
+    let run = chain["runs"][0]["delivery"]["run"].as_str().unwrap_or_default().to_owned();
+    assert!(run.starts_with(replay["id"].as_str().unwrap()), "{chain}");
+}
+
+/// A replay once it is as wanted.
+async fn replay_that(tenant: &Tenant, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually(LIMIT, "the replay to get there", async || {
+        let (_, body) = tenant.api.get(path).await.unwrap();
+        wanted(&body).then_some(body)
+    })
+    .await
+}
+
 /// The dead letters of a query, once there are `count`.
 async fn letters(tenant: &Tenant, query: &str, count: usize) -> Vec<Value> {
     eventually(LIMIT, &format!("{count} dead letters of {query}"), async || {
@@ -87,9 +183,5 @@ async fn post(tenant: &Tenant, path: &str, input: &Value) -> Value {
 /// A replay once it has ended.
 async fn ended(tenant: &Tenant, made: &Value) -> Value {
     let path = format!("/v1/replays/{}", made["id"].as_str().unwrap());
-    eventually(LIMIT, "the end of a replay", async || {
-        let (_, body) = tenant.api.get(&path).await.unwrap();
-        matches!(body["state"].as_str(), Some("done" | "failed" | "cancelled")).then_some(body)
-    })
-    .await
+    replay_that(tenant, &path, |replay| matches!(replay["state"].as_str(), Some("done" | "failed" | "cancelled"))).await
 }

@@ -58,7 +58,7 @@ fn letter(tenant: &str, endpoint: &str, number: usize, error: ErrorClass, at: Ti
 }
 
 /// Writes `count` dead letters, their classes in turn.
-async fn fill(deployment: &Deployment, tenant: &str, endpoint: &str, count: usize, classes: &[ErrorClass]) {
+pub async fn fill(deployment: &Deployment, tenant: &str, endpoint: &str, count: usize, classes: &[ErrorClass]) {
     let (codec, dlq) = (Codec::new(), deployment.topics.dlq());
     let now = deployment.producer().clock().now();
     let mut writing = JoinSet::new();

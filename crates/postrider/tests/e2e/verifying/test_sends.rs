@@ -16,7 +16,9 @@ async fn a_test_goes_the_real_road_and_what_was_received_verifies(context: Conte
     let deployment = Deployment::start(&context, "test-send").await;
     let tenant = deployment.tenant().await;
     let receiver = deployment.receiver().await;
-    let hook = Hook::create(&tenant, &receiver, "/test", json!({"timeout_ms": 1000})).await;
+    let hook =
+        Hook::create(&tenant, &receiver, "/test", json!({"timeout_ms": 1000, "headers": {"x-token": "s3cret-token"}}))
+            .await;
     deployment.synced().await;
 
     let sent = send(&tenant, &hook.id, &json!({"event_type": "order.created", "data": {"total": 1}})).await;
@@ -25,6 +27,17 @@ async fn a_test_goes_the_real_road_and_what_was_received_verifies(context: Conte
     let received = hook.wait_for(1).await.remove(0);
     assert_eq!(sent["request"]["message_id"], received.webhook_id());
     assert_eq!(sent["request"]["body"], String::from_utf8_lossy(&received.body).as_ref());
+    let value = |headers: &Value, name: &str| {
+        let all = headers.as_array().unwrap();
+        all.iter().find(|header| header["name"] == name).map(|header| header["value"].clone())
+    };
+    assert_eq!(value(&sent["request"]["headers"], "webhook-id"), Some(json!(received.webhook_id())), "{sent}");
+    assert_eq!(value(&sent["request"]["headers"], "x-token"), Some(json!("***")), "{sent}");
+    assert_eq!(received.header("x-token"), "s3cret-token");
+    assert!(value(&sent["response"]["headers"], "date").is_some(), "{sent}");
+    let phases = &sent["phases"];
+    let spent: f64 = ["connect_ms", "tls_ms", "wait_ms"].iter().filter_map(|phase| phases[phase].as_f64()).sum();
+    assert!(spent > 0.0 && phases["total_ms"].as_f64().is_some_and(|total| total >= spent), "{sent}");
     let delivery = tenant.delivery(received.webhook_id(), "delivered").await;
     assert_eq!(delivery["delivery"]["kind"], "test", "{delivery}");
 
@@ -48,6 +61,14 @@ async fn a_test_goes_the_real_road_and_what_was_received_verifies(context: Conte
     let hanging = send(&tenant, &hook.id, &json!({})).await;
     assert_eq!((&hanging["error_class"], &hanging["response"]), (&json!("timeout"), &Value::Null), "{hanging}");
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+
+    // They count for nothing.
+    let id = hanging["request"]["message_id"].as_str().unwrap();
+    tenant.delivery(id, "failed").await;
+    let (_, endpoint) = tenant.api.get(&format!("/v1/endpoints/{}", hook.id)).await.unwrap();
+    assert_eq!(endpoint["totals"]["attempts"], 0, "{endpoint}");
+    let (_, summary) = tenant.api.get("/v1/analytics/summary").await.unwrap();
+    assert_eq!((&summary["counts"]["delivered"], &summary["counts"]["failed"]), (&json!(0), &json!(0)), "{summary}");
 }
 
 async fn send(tenant: &Tenant, endpoint: &str, input: &Value) -> Value {
