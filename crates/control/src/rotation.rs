@@ -3,7 +3,7 @@
 //! Any number of processes may do it: each endpoint's row is locked while its secret changes, and only the first finds it
 //! due. One that can't be changed (its database is away, its key is missing) is tried again at the next look.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use postrider_domain::{Timestamp, seal::KeyRing};
 use postrider_kafka::Shutdown;
@@ -19,7 +19,7 @@ use crate::{
 /// How often it is looked whether something is due.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How many endpoints are looked up at a time.
-const BATCH: i64 = 100;
+const BATCH: usize = 100;
 
 /// Changes secrets on schedule.
 #[derive(Clone)]
@@ -48,27 +48,39 @@ impl Rotation {
 
     /// Rotates every secret that is due by `now`; how many.
     pub async fn rotate_due(&self, now: Timestamp, rng: &mut (impl CryptoRng + Send)) -> Result<u64, ManageError> {
+        self.rotate_due_by(BATCH, now, rng).await
+    }
+
+    /// The same, so many looked up at a time. Those that fail are still due, and must keep nobody else from their turn.
+    pub(crate) async fn rotate_due_by(
+        &self,
+        batch: usize,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<u64, ManageError> {
         let actor = Actor::postrider();
         let precondition = Precondition::AnyVersion;
         let edit = Edit { pool: &self.pool, key_ring: &self.key_ring, actor: &actor, now, precondition: &precondition };
-        let mut rotated = 0;
+        let (mut rotated, mut left) = (0, HashSet::new());
         loop {
+            let limit = i64::try_from(batch + left.len()).unwrap_or(i64::MAX);
             let mut conn = self.pool.acquire().await?;
-            let due = endpoints::due_for_rotation(&mut conn, now, BATCH).await?;
+            let mut due = endpoints::due_for_rotation(&mut conn, now, limit).await?;
             drop(conn);
-            let before = rotated;
-            for (tenant, endpoint) in &due {
-                match secrets::rotate_if_due(edit, tenant, endpoint, rng).await {
-                    Ok(did) => rotated += u64::from(did),
+            due.retain(|(_, endpoint)| !left.contains(endpoint));
+            if due.is_empty() {
+                return Ok(rotated);
+            }
+            for (tenant, endpoint) in due {
+                match secrets::rotate_if_due(edit, &tenant, &endpoint, rng).await {
+                    Ok(true) => rotated += 1,
+                    Ok(false) => drop(left.insert(endpoint)),
                     Err(ManageError::Database(error)) => return Err(error.into()),
                     Err(error) => {
                         tracing::warn!(%endpoint, %error, "the endpoint's secret can't be rotated on schedule");
+                        left.insert(endpoint);
                     }
                 }
-            }
-            // Those that failed are still due: they must not be looked up for ever.
-            if rotated == before {
-                return Ok(rotated);
             }
         }
     }

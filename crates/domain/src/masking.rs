@@ -1,5 +1,9 @@
 //! What of a request and its answer may be written down: names always, values unless they are secret.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use percent_encoding::percent_decode_str;
+use url::Url;
+
 use crate::delivery::Header;
 
 /// What stands in the place of a value that is not shown.
@@ -7,6 +11,10 @@ pub const MASK: &str = "***";
 
 /// A shorter text is no secret: it would be found everywhere.
 const MIN_SECRET_BYTES: usize = 8;
+
+/// A part of a path or of a header's value is as long as this at least, or has a digit, where it is a secret by itself:
+/// words seldom are.
+const MIN_SECRET_WORD_BYTES: usize = 16;
 
 /// What is in the names of headers whose values are secret, whoever sends them.
 const SECRET_NAMES: [&str; 10] =
@@ -39,6 +47,18 @@ impl Secrets {
         Self(texts)
     }
 
+    /// What is secret of a request to `url` with these headers' values: path and query, which are what a chat hook is
+    /// known by, and the values, each whole and in the parts that may be answered alone (`invalid token …`).
+    pub fn of_request<'a>(url: &Url, header_values: impl Iterator<Item = &'a str>) -> Self {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let parts = url.path().split('/').flat_map(|part| [part.to_owned(), decoded(part)]);
+        let in_path = [url.path().to_owned(), decoded(url.path())].into_iter().chain(parts.filter(|it| is_no_word(it)));
+        let pairs = url.query_pairs().map(|(_, value)| value.into_owned());
+        let raw_pairs = url.query().unwrap_or_default().split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        let in_query = url.query().into_iter().chain(raw_pairs).map(str::to_owned).chain(pairs);
+        Self::new(in_path.chain(in_query).chain(header_values.flat_map(in_header)))
+    }
+
     /// Masks them where they are in `text`.
     pub fn mask(&self, text: &mut String) {
         for secret in &self.0 {
@@ -66,6 +86,23 @@ impl Secrets {
 fn in_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A header's value, and what of it may be answered alone: what is behind `Bearer`, what is encoded behind `Basic`.
+fn in_header(value: &str) -> Vec<String> {
+    let words = value.split(|c: char| c.is_whitespace() || "\"',;=".contains(c)).filter(|it| is_no_word(it));
+    let mut found: Vec<String> = std::iter::once(value).chain(words).map(str::to_owned).collect();
+    let encoded = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let login = encoded.and_then(|(_, encoded)| String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok());
+    if let Some(login) = login {
+        found.extend(login.split_once(':').map(|(_, password)| password.to_owned()));
+        found.push(login);
+    }
+    found
+}
+
+fn is_no_word(part: &str) -> bool {
+    part.len() >= MIN_SECRET_WORD_BYTES || part.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Never shows them.
@@ -124,6 +161,27 @@ mod tests {
             let mut shown = text.to_owned();
             secrets.mask_beginning(&mut shown);
             assert_eq!(shown, masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_answered_of_a_request_is_masked_whole_and_in_parts() {
+        let url = Url::parse("https://chat.example/hooks/T0a%20b/xoxb71Zq9?key=p%2Fq-88812&v=1").unwrap();
+        let headers = ["Bearer tok_51Hx0aa", "Basic cG9zdHJpZGVyOmh1bnRlcjIh", "session=9f86d081884c; theme=sunrise"];
+        let secrets = Secrets::of_request(&url, headers.into_iter());
+        for (answered, shown) in [
+            ("Cannot POST /hooks/T0a%20b/xoxb71Zq9?key=p%2Fq-88812&v=1", "Cannot POST ***?***"),
+            ("no hook '/hooks/T0a b/xoxb71Zq9'", "no hook '***'"),
+            (r"no route \/hooks\/xoxb71Zq9", r"no route \/hooks\/***"),
+            ("key p%2Fq-88812, or p/q-88812", "key ***, or ***"),
+            ("token tok_51Hx0aa has expired", "token *** has expired"),
+            ("login postrider:hunter2! failed, password hunter2!", "login *** failed, password ***"),
+            ("no session 9f86d081884c, theme sunrise", "no session ***, theme sunrise"),
+            ("the hooks are down", "the hooks are down"),
+        ] {
+            let mut text = answered.to_owned();
+            secrets.mask(&mut text);
+            assert_eq!(text, shown);
         }
     }
 }

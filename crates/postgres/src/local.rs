@@ -161,6 +161,11 @@ impl LocalPostgres {
         format!("postgres://{SERVICE_LOGIN}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// The folder of the server's programs, and of those that come with it.
+    pub fn binaries(&self) -> &Path {
+        &self.binaries
+    }
+
     /// The folder that holds the data, the log and the socket.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -26,7 +26,7 @@ pub use dns::DnsServer;
 pub use folder::empty_folder;
 pub use http::http_client;
 pub use kafka::{JARS_VARIABLE, KafkaCluster};
-pub use postgres::create_test_database;
+pub use postgres::{create_test_database, dump_database};
 pub use postrider_postgres::local::{LocalPostgres, Signal, free_port, run_script};
 pub use process::{PostriderCommand, PostriderProcess};
 pub use python::{PYTHON_VARIABLE, run_python};

@@ -63,7 +63,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         match error.inner().classify() {
-            Category::Data => Problem::field(pointer, error.inner().to_string()),
+            Category::Data => Problem::field(pointer, unquoted(&error.inner().to_string())),
             _ => Problem::new(ProblemKind::BadRequest, format!("the body is not JSON: {}", error.inner())),
         }
     })?;
@@ -71,6 +71,16 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .end()
         .map_err(|error| Problem::new(ProblemKind::BadRequest, format!("the body is not JSON: {error}")))?;
     Ok(value)
+}
+
+/// What serde says is wrong, without the text that it found in the place of something else: it can be a secret.
+fn unquoted(message: &str) -> String {
+    let quoted =
+        message.split_once(": string \"").and_then(|(wrong, rest)| Some((wrong, rest.rsplit_once("\", expected")?)));
+    match quoted {
+        Some((wrong, (_, expected))) => format!("{wrong}: a string, expected{expected}"),
+        None => message.to_owned(),
+    }
 }
 
 /// A path as a JSON pointer (RFC 6901).
@@ -127,6 +137,17 @@ mod tests {
         assert_eq!(problem(r#"{"inner": [{"number": -1}]}"#), validation("/inner/0/number"));
         assert_eq!(problem("{}"), validation(""));
         assert_eq!(problem("[]"), validation(""));
+    }
+
+    #[test]
+    fn a_text_in_the_wrong_place_is_not_quoted() {
+        for (json, said) in [
+            (r#"{"inner": "Bearer a\", expected b"}"#, "invalid type: a string, expected a sequence at line 1 "),
+            (r#"{"inner": 7}"#, "invalid type: integer `7`, expected a sequence at line 1 "),
+        ] {
+            let problem = parse::<Outer>(json.as_bytes()).expect_err("refused").to_string();
+            assert!(problem.starts_with(said), "{problem}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{
     state::{ApiConfig, ApiState},
     unread::Unread,
 };
-use crate::clock;
+use crate::{clock, secret_text::without_secrets};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_CHARACTERS: usize = 64;
@@ -89,7 +89,8 @@ pub(super) async fn answer<E: Endpoint + 'static>(
     let labels = [("method", method.to_string()), ("status", status.as_str().to_owned())];
     metrics::counter!("postrider_api_requests_total", &labels).increment(1);
     metrics::histogram!("postrider_api_request_seconds", "method" => method.to_string()).record(elapsed.as_secs_f64());
-    tracing::debug!(request_id, %method, path, status = status.as_u16(), ?elapsed, "API request");
+    let path = without_secrets(&path);
+    tracing::debug!(request_id, %method, %path, status = status.as_u16(), ?elapsed, "API request");
     Ok(response)
 }
 

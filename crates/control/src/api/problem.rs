@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 use postrider_postgres::{is_unavailable, took_too_long};
 
-use crate::security::SecurityKind;
+use crate::{secret_text::without_secrets, security::SecurityKind};
 
 pub(crate) use super::problem_groups::{
     ActionProblem, ChangeProblem, DirectProblem, OpenProblem, OrderProblem, PayloadProblem, ReadProblem, WriteProblem,
@@ -167,7 +167,7 @@ impl Example for ProblemBody {
 impl Problem {
     /// A problem of a kind, in words.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        let mut detail = detail.into();
+        let mut detail = without_secrets(&detail.into()).into_owned();
         if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL_CHARACTERS) {
             detail.truncate(end);
             detail.push('…');

@@ -48,7 +48,7 @@ impl Opened {
         };
         let secrets = endpoint.secrets.iter().map(secret).collect::<Result<_, Unusable>>()?;
         let (headers, tls) = (open_headers(endpoint, keys)?, open_tls(endpoint, keys)?);
-        let secrets_sent = secrets_sent(&target.url, &headers);
+        let secrets_sent = Secrets::of_request(&target.url, headers.iter().map(|(_, value)| value.as_str()));
         Ok(Self { url: Arc::new(target.url), headers, tls, secrets_sent, secrets })
     }
 
@@ -57,18 +57,6 @@ impl Opened {
         let valid = |expires_at: &Option<Timestamp>| expires_at.is_none_or(|at| now < at);
         self.secrets.iter().filter(|(_, expires_at)| valid(expires_at)).map(|(secret, _)| secret.clone()).collect()
     }
-}
-
-/// Path and query of a chat hook's URL are its secret, as headers are of others; of credentials also what follows their
-/// scheme.
-fn secrets_sent(url: &Url, headers: &[(String, String)]) -> Secrets {
-    let values = url.query_pairs().map(|(_, value)| value.into_owned());
-    let in_url = std::iter::once(url.path().to_owned()).chain(url.query().map(str::to_owned)).chain(values);
-    let in_headers = headers.iter().flat_map(|(_, value)| {
-        let credentials = value.split_once(' ').map(|(_, credentials)| credentials.to_owned());
-        std::iter::once(value.clone()).chain(credentials)
-    });
-    Secrets::new(in_url.chain(in_headers))
 }
 
 /// The endpoint has to be changed before it can be sent to.

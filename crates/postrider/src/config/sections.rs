@@ -119,7 +119,8 @@ pub struct SecuritySection {
 pub struct ApiSection {
     /// Where the API listens.
     pub listen: SocketAddr,
-    /// How clients reach the API, for the OpenAPI document. Unset: relative.
+    /// How clients reach the API, for the OpenAPI document. Unset: relative. Its host is the origin that endpoints are asked
+    /// to allow when they are verified.
     pub public_url: Option<String>,
     /// The origins of web pages that may call the API, such as `["https://app.example.com"]`; `["*"]` for all.
     pub cors_origins: Vec<String>,

@@ -27,6 +27,7 @@ mod publishing;
 mod replaying;
 mod resizing;
 mod retrying;
+mod secrecy;
 mod snippets;
 mod sources;
 mod speed;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         snippets::tests(),
         sources::tests(),
         retrying::tests(),
+        secrecy::tests(),
         matching::tests(),
         templates::tests(),
         catalogue::tests(),

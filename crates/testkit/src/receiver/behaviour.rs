@@ -28,6 +28,8 @@ pub enum Behaviour {
     RetryAfter(u16, String),
     /// Answers 200 with the request's body, and allows requests from every origin.
     Welcome,
+    /// Answers with this status and what it was sent: method, path, query and headers, in words.
+    Echo(u16),
     /// Answers 200 with a body of 64 MiB.
     HugeBody,
     /// Answers 200 with a body that comes byte by byte and does not end.
@@ -44,6 +46,8 @@ pub(super) enum Answer {
     Reset,
     RetryAfter(u16, String),
     Welcome,
+    /// With what was sent, which is filled in where it is known.
+    Echo(u16, String),
     HugeBody,
     Trickle,
 }
@@ -97,6 +101,7 @@ impl Script {
                 answer
             }
             Behaviour::Welcome => Answer::Welcome,
+            Behaviour::Echo(status) => Answer::Echo(*status, String::new()),
             Behaviour::HugeBody => Answer::HugeBody,
             Behaviour::Trickle => Answer::Trickle,
         }
@@ -107,7 +112,7 @@ impl Answer {
     /// The status that the client gets, if any.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
-            Self::Status(status) | Self::RetryAfter(status, _) => Some(*status),
+            Self::Status(status) | Self::RetryAfter(status, _) | Self::Echo(status, _) => Some(*status),
             Self::StatusAfter(_) | Self::Welcome | Self::HugeBody | Self::Trickle => Some(200),
             Self::Redirect(_) => Some(302),
             Self::Hang | Self::Reset => None,

@@ -51,7 +51,11 @@ impl PathState {
         if matches!(signed, Some(Err(_))) {
             self.bad_signatures.fetch_add(1, Ordering::Relaxed);
         }
-        let answer = self.script.lock().next(received.webhook_id());
+        let mut answer = self.script.lock().next(received.webhook_id());
+        if let Answer::Echo(_, text) = &mut answer {
+            let target = received.uri.path_and_query().map_or("", |target| target.as_str());
+            *text = format!("Cannot {} {target}\n{:?}", received.method, received.headers);
+        }
         received.answered = answer.status();
         let mut all = self.received.lock();
         all.push(received);

@@ -134,6 +134,11 @@ async fn answer(
             let echoed = streaming(stream::once(async { sent }));
             with_header(echoed, ALLOWED_ORIGIN, "*")
         }
+        Answer::Echo(status, text) => {
+            let mut echoed = streaming(stream::once(async { text.into() }));
+            *echoed.status_mut() = empty(status).status();
+            echoed
+        }
         Answer::HugeBody => streaming(stream::repeat(Bytes::from_static(HUGE_CHUNK)).take(HUGE_CHUNKS)),
         Answer::Trickle => streaming(stream::repeat(Bytes::from_static(b".")).then(async |byte| {
             tokio::time::sleep(TRICKLE_INTERVAL).await;

@@ -38,6 +38,16 @@ impl TestCa {
         &self.pem
     }
 
+    /// A certificate by which a client proves to be `name`, and its private key: PEM, both.
+    pub fn client_identity(&self, name: &str) -> anyhow::Result<(String, String)> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().context("make a key for the client")?;
+        let certificate = params.signed_by(&key, &self.issuer).context("sign the client's certificate")?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
     /// A server that proves to be `localhost`, 127.0.0.1 and `names`, and offers HTTP/2 and HTTP/1.1.
     pub fn server_config(&self, names: &[&str]) -> anyhow::Result<Arc<ServerConfig>> {
         let all: Vec<String> = ["localhost", "127.0.0.1"].iter().chain(names).map(|&name| name.to_owned()).collect();

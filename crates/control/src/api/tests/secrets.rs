@@ -218,6 +218,23 @@ async fn a_secret_changes_by_itself_when_its_schedule_says_so() {
 }
 
 #[tokio::test]
+async fn a_secret_that_can_not_be_changed_keeps_no_other_from_its_turn() {
+    let api = Fixture::new().await;
+    let acme = api.tenant("Acme").await;
+    let path = format!("/v1/endpoints/{}", acme.endpoint().await.id());
+    for _ in 0..9 {
+        rotate(&acme, &path, json!({ "grace_seconds": 604_800 })).await;
+    }
+    let schedule = json!({ "secret_rotation": { "every_seconds": 86_400, "grace_seconds": 3_600 } });
+    acme.patch(&path, &schedule).await;
+    let other = api.tenant("Other").await;
+    other.patch(&format!("/v1/endpoints/{}", other.endpoint().await.id()), &schedule).await;
+    let rotation = Rotation { pool: api.database.clone(), key_ring: api.key_ring.clone() };
+    let rotated = rotation.rotate_due_by(1, clock::now() + DAY, &mut clock::rng()).await;
+    assert_eq!(rotated.expect("it works"), 1, "ten secrets sign for the first, which is all that may");
+}
+
+#[tokio::test]
 async fn no_more_secrets_sign_at_a_time_than_a_request_has_room_for() {
     let api = Fixture::new().await;
     let acme = api.tenant("Acme").await;

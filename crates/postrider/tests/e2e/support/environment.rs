@@ -72,6 +72,11 @@ impl Environment {
         self.registry.get_or_init(async || Apicurio::start().await.expect("Apicurio starts")).await
     }
 
+    /// The database server.
+    pub async fn postgres(&self) -> &LocalPostgres {
+        &self.servers().await.postgres
+    }
+
     /// The URL of a new, empty database.
     pub async fn database(&self) -> String {
         create_test_database(&self.servers().await.postgres).await.expect("a database is made")
