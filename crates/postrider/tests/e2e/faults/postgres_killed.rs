@@ -20,9 +20,9 @@ pub fn tests() -> Vec<Test> {
 
 const KILLS: usize = 3;
 const PER_SECOND: u32 = 100;
-const WRITERS: usize = 4;
+const WRITERS: usize = 3;
 /// How often each endpoint is renamed: `w-0`, `w-1`, …
-const RENAMES: usize = 3;
+const RENAMES: usize = 2;
 
 async fn changes_and_log_are_whole_after_postgres_was_killed_three_times(context: Context) {
     let mut postgres = LocalPostgres::start(None).await.unwrap();
@@ -37,12 +37,12 @@ async fn changes_and_log_are_whole_after_postgres_was_killed_three_times(context
     let stream = Stream::start(&deployment, &tenant, PER_SECOND);
     let changes = Changes::start(&tenant, &receiver.url("/never"));
     for _ in 0..KILLS {
-        changes.more(40).await;
+        changes.more(15).await;
         postgres.kill().await.unwrap();
         hook.wait_for(hook.count() + 30).await;
         postgres.restart().await.unwrap();
     }
-    changes.more(40).await;
+    changes.more(15).await;
     let acknowledged = changes.stop().await;
     let ledger = stream.compare(&receiver, "/orders").await;
     assert_eq!(ledger.duplicates(), 0, "the data plane never noticed");
