@@ -15,6 +15,7 @@ pub mod manage;
 pub mod projector;
 pub mod relay;
 pub mod replays;
+pub mod republish;
 pub mod rotation;
 pub mod secret_text;
 pub mod security;

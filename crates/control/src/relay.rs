@@ -7,22 +7,25 @@
 //!
 //! One relay of a deployment works, the one that holds the database's advisory lock; the others wait for it.
 //! The audit log is chained in the order of publishing, in the transaction that takes the changes out of the outbox;
-//! records of changes that the directory does not know (those of API keys) follow behind.
+//! records of changes that the directory does not know (such as of new API keys) follow behind.
+//!
+//! A topic that is ahead of the database, as after a restored backup, is not touched, and the database is marked: see
+//! [`crate::republish`].
 //!
 //! The lock lives and dies with a connection, over which all of the relay's reads and writes go; the
 //! transactional producer, taken over only under the lock, keeps a former holder from publishing.
 
-mod batch;
+pub(crate) mod batch;
 mod session;
 #[cfg(test)]
 mod tests;
-mod topic;
+pub(crate) mod topic;
 
 use std::time::Duration;
 
 use postrider_domain::seal::KeyRing;
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, Topics};
-use postrider_postgres::Database;
+use postrider_postgres::{Database, relay_state::OutboxListener};
 
 use session::SessionError;
 
@@ -82,16 +85,30 @@ impl Relay {
             self.readiness.unready(error.to_string());
             tokio::select! {
                 () = shutdown.soft.cancelled() => return,
-                () = tokio::time::sleep(pause_after(&error)) => {}
+                () = self.pause_after(&error) => {}
             }
         }
     }
-}
 
-/// How long to wait before beginning again.
-fn pause_after(error: &SessionError) -> Duration {
-    match error {
-        SessionError::TopicAhead { .. } | SessionError::TopicBehind { .. } => Duration::from_secs(10),
-        SessionError::Database(_) | SessionError::Transaction(_) | SessionError::Topic(_) => Duration::from_secs(1),
+    /// Waits before beginning again: on a topic that does not go with the database for somebody to put that right, who
+    /// adds to the outbox.
+    async fn pause_after(&self, error: &SessionError) {
+        let changed = async {
+            if let Ok(mut listener) = OutboxListener::start(&self.pool).await
+                && listener.changed().await.is_ok()
+            {
+                return;
+            }
+            std::future::pending::<()>().await;
+        };
+        match error {
+            SessionError::TopicAhead { .. } | SessionError::TopicBehind { .. } => {
+                // What is not heard of is looked for.
+                let _ = tokio::time::timeout(Duration::from_secs(10), changed).await;
+            }
+            SessionError::Database(_) | SessionError::Transaction(_) | SessionError::Topic(_) => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
     }
 }

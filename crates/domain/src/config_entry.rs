@@ -77,6 +77,9 @@ pub enum EntityKind {
     Subscription,
     /// An [`EventType`].
     EventType,
+    /// The text of an API key, by its public part. The data plane has no use for keys: only that a text ends is
+    /// published, so that it stays so when the database is restored from an older backup.
+    ApiKey,
     /// One that only a newer release knows. It was never read, so that nothing is left to remove.
     #[serde(other)]
     Unknown,

@@ -238,6 +238,46 @@ pub async fn revoke(
     record.map(TryInto::try_into).transpose()
 }
 
+/// Ends the text of a key at `at`, or earlier if it ends earlier: revokes the key if that is its present text and `at`
+/// is past. Nothing if there is no such text, or if it ended earlier.
+pub async fn end_text(
+    conn: &mut PgConnection,
+    prefix: &str,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<Option<ApiKeyRow>, Error> {
+    let record = sqlx::query_as!(
+        Record,
+        "UPDATE api_keys
+         SET expires_at = CASE WHEN prefix = $1 THEN $2 ELSE expires_at END,
+             revoked_at = CASE WHEN prefix = $1 AND $2 <= $3 THEN $3 ELSE revoked_at END,
+             previous_expires_at = CASE WHEN previous_prefix = $1 THEN $2 ELSE previous_expires_at END
+         WHERE revoked_at IS NULL
+           AND (prefix = $1 AND (expires_at IS NULL OR expires_at > $2)
+               OR previous_prefix = $1 AND previous_expires_at > $2)
+         RETURNING *",
+        prefix,
+        at.to_datetime(),
+        now.to_datetime(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    record.map(TryInto::try_into).transpose()
+}
+
+/// Revokes every key that works, whomever it belongs to.
+pub async fn revoke_all(conn: &mut PgConnection, now: Timestamp) -> Result<Vec<ApiKeyRow>, Error> {
+    let records = sqlx::query_as!(
+        Record,
+        "UPDATE api_keys SET revoked_at = $1
+         WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) RETURNING *",
+        now.to_datetime(),
+    )
+    .fetch_all(conn)
+    .await?;
+    records.into_iter().map(TryInto::try_into).collect()
+}
+
 /// Notes that a key was used.
 pub async fn touch(conn: &mut PgConnection, id: &KeyId, now: Timestamp) -> Result<(), Error> {
     sqlx::query!("UPDATE api_keys SET last_used_at = $2 WHERE id = $1", id.as_str(), now.to_datetime())

@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod plans;
 pub mod projector_offsets;
 pub mod relay_state;
+pub mod republish;
 pub mod retention;
 pub mod rollups;
 pub mod secrets;

@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these docs are printed as the help, where backticks are noise")]
 
 mod audit;
+mod config;
 mod event_types;
 mod explain;
 mod replay;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::{Audit, VerifyArguments};
+pub use config::{ConfigCommand, RepublishArguments};
 pub use event_types::{EventTypes, ImportArguments, SetArguments};
 pub use explain::Explain;
 pub use replay::{
@@ -91,6 +93,9 @@ pub enum Command {
     /// Check that nobody tampered with the audit log.
     #[command(subcommand, arg_required_else_help = true)]
     Audit(Audit),
+    /// Put the data plane's configuration right after the database was restored from a backup.
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// Import, list and export the catalogue of event types.
     #[command(subcommand, arg_required_else_help = true, after_help = event_types::EXAMPLES)]
     EventTypes(EventTypes),

@@ -12,6 +12,7 @@ use postrider_domain::{KeyId, TenantId, Timestamp};
 use postrider_postgres::{
     PgConnection,
     api_keys::{self, ApiKeyRow, FoundKey},
+    relay_state,
     tenants::{self, TenantRow},
 };
 use serde_json::json;
@@ -164,6 +165,11 @@ impl Asking<'_> {
             self.note(SecurityKind::LockedOut, None, "a key was tried");
             let detail = "too many keys that don't work came from this address; wait, and use one that does";
             return Err(Problem::new(ProblemKind::LockedOut, detail).retry_after(wait));
+        }
+        if relay_state::is_behind(&mut *self.state.pool.acquire().await?).await? {
+            let detail = "the database was restored from an older backup, so that nobody's key can be believed until \
+                          the operator has run `postrider config republish --new-epoch`; try again later";
+            return Err(Problem::new(ProblemKind::Unavailable, detail));
         }
         let Some(key) = KeyText::parse(token) else {
             return match self.state.access.tokens().filter(|_| Tokens::is_token(token)) {

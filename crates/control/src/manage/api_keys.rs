@@ -1,16 +1,18 @@
-//! Changes of API keys. The data plane does not know them, so that the outbox does not either.
+//! Changes of API keys. The data plane does not know them, and of a key the outbox has only that a text of it ends: so
+//! the directory's topic remembers what the database forgets when it is restored from an older backup.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 use postrider_domain::{
-    KeyId, TenantId, Timestamp,
+    ConfigBody, EntityId, EntityKind, KeyId, TenantId, Timestamp,
+    config_entry::Deleted,
     seal::{KeyRing, Zeroizing},
 };
 use postrider_postgres::{
     Error, PgConnection,
     api_keys::{self, ApiKeyRow},
-    tenants,
+    outbox, tenants,
 };
 use rand::CryptoRng;
 use serde_json::{Value, json};
@@ -76,6 +78,10 @@ pub async fn rotate(
     let text = (key.prefix(), key.hash(edit.key_ring));
     let rotated = api_keys::rotate(&mut tx, tenant, id, (text.0, &text.1), edit.now + grace, edit.now).await?;
     let row = rotated.ok_or_else(|| ManageError::Conflict("the API key was revoked: make another".to_owned()))?;
+    publish_end(&mut tx, &before.prefix, ENDS_LATER, edit.now + grace).await?;
+    if let Some(older) = &before.previous {
+        publish_end(&mut tx, &older.prefix, ENDED, edit.now).await?;
+    }
     let change = Change {
         tenant,
         action: "api_key.rotate",
@@ -159,6 +165,21 @@ async fn insert(
     Ok((row, key.into_text()))
 }
 
+/// The versions of a text's end: that it was set, and that it came at once instead.
+const ENDS_LATER: i64 = 1;
+const ENDED: i64 = 2;
+
+/// Publishes that a text ends at `at`, under its public part.
+async fn publish_end(conn: &mut PgConnection, prefix: &str, version: i64, at: Timestamp) -> Result<(), Error> {
+    let deleted = Deleted { id: EntityId::from_trusted(format!("pr_{prefix}")), entity: EntityKind::ApiKey, at };
+    outbox::push(conn, version, &ConfigBody::Deleted(deleted)).await
+}
+
+/// The public part of the text whose end was published under this id.
+pub(crate) fn ended_prefix(id: &EntityId) -> Option<&str> {
+    id.as_str().strip_prefix("pr_")
+}
+
 async fn revoke_key(
     conn: &mut PgConnection,
     actor: &Actor,
@@ -169,13 +190,16 @@ async fn revoke_key(
     let Some(row) = api_keys::revoke(conn, tenant, id, now).await? else {
         return Ok(None);
     };
+    for prefix in std::iter::once(&row.prefix).chain(row.previous.as_ref().map(|older| &older.prefix)) {
+        publish_end(conn, prefix, ENDED, now).await?;
+    }
     let change =
         Change { tenant, action: "api_key.revoke", entity_id: id.as_str(), before: None, after: Some(audited(&row)) };
     record(conn, actor, now, change).await?;
     Ok(Some(row))
 }
 
-fn audited(row: &ApiKeyRow) -> Value {
+pub(crate) fn audited(row: &ApiKeyRow) -> Value {
     json!({
         "name": row.name,
         "prefix": row.prefix,

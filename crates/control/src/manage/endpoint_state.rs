@@ -96,7 +96,7 @@ pub async fn verified(
 
 /// Enables the endpoint, as far as its verification allows, or disables it. What is disabled for that reason already
 /// stays so since when it is, with what was said to it unless there is something new to say.
-pub(super) fn set_enabled(row: &mut EndpointRow, enabled: bool, note: Option<String>, now: Timestamp) {
+pub(crate) fn set_enabled(row: &mut EndpointRow, enabled: bool, note: Option<String>, now: Timestamp) {
     let awaits_verification = row.verification.is_some() && row.verified_at.is_none();
     let reason = match (enabled, awaits_verification) {
         (true, false) => None,
@@ -129,7 +129,7 @@ fn resumed(mut row: EndpointRow, held: Held) -> EndpointRow {
 }
 
 /// Writes down what changed in whether the endpoint is sent to. `note` is what was said to its being enabled.
-pub(super) async fn remember(
+pub(crate) async fn remember(
     conn: &mut PgConnection,
     actor: &Actor,
     before: Option<&EndpointRow>,

@@ -218,18 +218,29 @@ pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Resul
     let mut tx = edit.pool.tenant(tenant).await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
     edit.precondition.check(before.version)?;
-    delete_subscriptions(edit, &mut tx, tenant, id).await?;
-    endpoints::delete(&mut tx, tenant, id).await?;
-    endpoint_activity::delete(&mut tx, tenant, Some(id)).await?;
+    delete_known(edit, &mut tx, &before).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same of an endpoint that the transaction holds.
+pub(crate) async fn delete_known(
+    edit: Edit<'_>,
+    conn: &mut PgConnection,
+    before: &EndpointRow,
+) -> Result<(), ManageError> {
+    let (tenant, id) = (&before.tenant, &before.id);
+    delete_subscriptions(edit, conn, tenant, id).await?;
+    endpoints::delete(conn, tenant, id).await?;
+    endpoint_activity::delete(conn, tenant, Some(id)).await?;
     let change = Change {
         tenant: Some(tenant),
         action: "endpoint.delete",
         entity_id: id.as_str(),
-        before: Some(audited(&before)),
+        before: Some(audited(before)),
         after: None,
     };
-    edit.publish(&mut tx, before.version + 1, &edit.deleted(id.into(), EntityKind::Endpoint), change).await?;
-    tx.commit().await?;
+    edit.publish(conn, before.version + 1, &edit.deleted(id.into(), EntityKind::Endpoint), change).await?;
     Ok(())
 }
 
@@ -316,7 +327,7 @@ pub(super) fn seal(
     key_ring.seal(plaintext, SealedAt { tenant, entity: &entity, purpose, version }, rng)
 }
 
-pub(super) fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
+pub(crate) fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBody {
     ConfigBody::Endpoint(Box::new(Endpoint {
         id: row.id.clone(),
         tenant: row.tenant.clone(),
@@ -332,7 +343,7 @@ pub(super) fn entry(row: &EndpointRow, secrets: Vec<EndpointSecret>) -> ConfigBo
 }
 
 /// An endpoint in the audit log: of its URL only the origin.
-pub(super) fn audited(row: &EndpointRow) -> Value {
+pub(crate) fn audited(row: &EndpointRow) -> Value {
     json!({
         "name": row.name,
         "description": row.description,

@@ -117,18 +117,28 @@ pub async fn delete(edit: CatalogueEdit<'_>, id_or_name: &str) -> Result<(), Man
     let mut tx = edit.pool.begin().await?;
     event_types::lock(&mut tx).await?;
     let before = event_types::get(&mut tx, id_or_name).await?.ok_or(ManageError::NotFound("event type"))?;
-    event_types::delete(&mut tx, &before.id).await?;
+    delete_known(&mut tx, edit.actor, edit.now, &before).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same of an event type that the transaction holds.
+pub(crate) async fn delete_known(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    now: Timestamp,
+    before: &EventTypeRow,
+) -> Result<(), Error> {
+    event_types::delete(conn, &before.id).await?;
     let change = Change {
         tenant: None,
         action: "event_type.delete",
         entity_id: before.id.as_str(),
-        before: Some(audited(&before)),
+        before: Some(audited(before)),
         after: None,
     };
-    let deleted = Deleted { id: (&before.id).into(), entity: EntityKind::EventType, at: edit.now };
-    publish(&mut tx, edit.actor, edit.now, before.version + 1, &ConfigBody::Deleted(deleted), change).await?;
-    tx.commit().await?;
-    Ok(())
+    let deleted = Deleted { id: (&before.id).into(), entity: EntityKind::EventType, at: now };
+    publish(conn, actor, now, before.version + 1, &ConfigBody::Deleted(deleted), change).await
 }
 
 /// Makes and changes the types of a catalogue, in one transaction; others stay as they are, and so do the group,
@@ -276,7 +286,7 @@ fn differences(before: &EventTypeRow, after: &EventTypeRow) -> Vec<&'static str>
     fields.into_iter().filter_map(|(field, differs)| differs.then_some(field)).collect()
 }
 
-fn entry(row: &EventTypeRow) -> ConfigBody {
+pub(crate) fn entry(row: &EventTypeRow) -> ConfigBody {
     ConfigBody::EventType(Box::new(published(row)))
 }
 
@@ -293,7 +303,7 @@ pub(crate) fn published(row: &EventTypeRow) -> EventType {
     }
 }
 
-fn audited(row: &EventTypeRow) -> Value {
+pub(crate) fn audited(row: &EventTypeRow) -> Value {
     json!({
         "name": row.name,
         "group": row.group,

@@ -115,20 +115,31 @@ pub async fn delete(edit: Edit<'_>, tenant: &TenantId, id: &SubscriptionId) -> R
     let before =
         subscriptions::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("subscription"))?;
     edit.precondition.check(before.version)?;
-    subscriptions::delete(&mut tx, tenant, id).await?;
-    let change = Change {
-        tenant: Some(tenant),
-        action: "subscription.delete",
-        entity_id: id.as_str(),
-        before: Some(audited(&before)),
-        after: None,
-    };
-    edit.publish(&mut tx, before.version + 1, &edit.deleted(id.into(), EntityKind::Subscription), change).await?;
+    delete_known(edit, &mut tx, &before).await?;
     tx.commit().await?;
     Ok(())
 }
 
-fn entry(row: &SubscriptionRow) -> ConfigBody {
+/// The same of a subscription that the transaction holds.
+pub(crate) async fn delete_known(
+    edit: Edit<'_>,
+    conn: &mut PgConnection,
+    before: &SubscriptionRow,
+) -> Result<(), ManageError> {
+    let (tenant, id) = (&before.tenant, &before.id);
+    subscriptions::delete(conn, tenant, id).await?;
+    let change = Change {
+        tenant: Some(tenant),
+        action: "subscription.delete",
+        entity_id: id.as_str(),
+        before: Some(audited(before)),
+        after: None,
+    };
+    edit.publish(conn, before.version + 1, &edit.deleted(id.into(), EntityKind::Subscription), change).await?;
+    Ok(())
+}
+
+pub(crate) fn entry(row: &SubscriptionRow) -> ConfigBody {
     ConfigBody::Subscription(Subscription {
         id: row.id.clone(),
         tenant: row.tenant.clone(),
@@ -140,7 +151,7 @@ fn entry(row: &SubscriptionRow) -> ConfigBody {
     })
 }
 
-fn audited(row: &SubscriptionRow) -> Value {
+pub(crate) fn audited(row: &SubscriptionRow) -> Value {
     json!({
         "endpoint_id": row.endpoint.as_str(),
         "event_types": row.event_types,

@@ -139,17 +139,28 @@ pub(crate) async fn hold_for_quota(
 pub async fn delete(edit: Edit<'_>, id: &TenantId) -> Result<(), ManageError> {
     let mut tx = edit.pool.begin().await?;
     let before = tenants::get_for_update(&mut tx, id).await?.ok_or(ManageError::NotFound("tenant"))?;
-    delete_owned(edit, &mut tx, id).await?;
-    tenants::delete(&mut tx, id).await?;
+    delete_known(edit, &mut tx, &before).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same of a tenant that the transaction holds.
+pub(crate) async fn delete_known(
+    edit: Edit<'_>,
+    conn: &mut PgConnection,
+    before: &TenantRow,
+) -> Result<(), ManageError> {
+    let id = &before.id;
+    delete_owned(edit, conn, id).await?;
+    tenants::delete(conn, id).await?;
     let change = Change {
         tenant: Some(id),
         action: "tenant.delete",
         entity_id: id.as_str(),
-        before: Some(audited(&before)),
+        before: Some(audited(before)),
         after: None,
     };
-    edit.publish(&mut tx, before.version + 1, &edit.deleted(id.into(), EntityKind::Tenant), change).await?;
-    tx.commit().await?;
+    edit.publish(conn, before.version + 1, &edit.deleted(id.into(), EntityKind::Tenant), change).await?;
     Ok(())
 }
 
@@ -173,7 +184,7 @@ pub(super) fn deleted_with<'a>(tenant: &'a TenantId, action: &'static str, entit
     Change { tenant: Some(tenant), action, entity_id, before: None, after: None }
 }
 
-fn entry(row: &TenantRow) -> ConfigBody {
+pub(crate) fn entry(row: &TenantRow) -> ConfigBody {
     ConfigBody::Tenant(Tenant {
         id: row.id.clone(),
         name: row.name.clone(),
@@ -182,7 +193,7 @@ fn entry(row: &TenantRow) -> ConfigBody {
     })
 }
 
-fn audited(row: &TenantRow) -> Value {
+pub(crate) fn audited(row: &TenantRow) -> Value {
     json!({
         "name": row.name,
         "suspended": row.suspended.as_ref().map(|suspension| {

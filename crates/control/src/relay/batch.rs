@@ -91,7 +91,7 @@ fn after(row: &OutboxRow) -> PublishedEntity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// What is in the topic is what this database published; what may be beyond its last record was
-    /// published by a batch whose recording failed.
+    /// published by a batch whose recording failed. Or the database begins an epoch.
     Agree,
     /// Somebody published what this database knows nothing of.
     TopicAhead,
@@ -104,9 +104,10 @@ pub fn standing(topic: Option<DirectoryVersion>, state: &RelayState) -> Standing
     let reserved = DirectoryVersion { epoch: state.version.epoch, seq: state.reserved_seq };
     // The first marker of all has seq 0, and so has a database that has published nothing.
     let topic = topic.unwrap_or(DirectoryVersion { epoch: state.version.epoch, seq: 0 });
+    let epoch_begins = state.version.seq == 0 && topic.epoch < state.version.epoch;
     if topic > reserved {
         Standing::TopicAhead
-    } else if topic < state.version {
+    } else if topic < state.version && !epoch_begins {
         Standing::TopicBehind
     } else {
         Standing::Agree
@@ -209,6 +210,9 @@ mod tests {
             (version(2, 1), state(5, 8, 3), Standing::TopicAhead),
             (version(1, 4), state(5, 8, 3), Standing::TopicBehind),
             (None, state(5, 8, 3), Standing::TopicBehind),
+            (version(0, 8), state(0, 0, 3), Standing::Agree), // a new epoch, of which nothing is published
+            (version(0, 8), state(0, 3, 3), Standing::Agree),
+            (version(0, 8), state(2, 3, 3), Standing::TopicBehind),
         ];
         for (topic, state, expected) in cases {
             assert_eq!(standing(topic, &state), expected, "{topic:?} {state:?}");

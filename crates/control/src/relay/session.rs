@@ -49,8 +49,9 @@ pub enum SessionError {
     /// The topic holds versions that this database never published.
     #[error(
         "topic {topic} is at version {found}, but this database has published only up to {published}: it was restored \
-         from an older backup, or another deployment writes the topic; restore the newer database, or give this \
-         deployment a topic prefix of its own"
+         from an older backup, or another deployment writes the topic. `postrider config republish` says what differs \
+         and, with --new-epoch, puts it right; of another deployment's topic give this one a kafka.topic_prefix of its \
+         own. Until then the API refuses all keys"
     )]
     TopicAhead {
         /// The directory's topic.
@@ -63,7 +64,7 @@ pub enum SessionError {
     /// The topic lacks versions that this database published.
     #[error(
         "topic {topic} ends before version {published}, which this database has published: the topic was emptied or \
-         made anew; restore it, or begin with an empty database"
+         made anew; `postrider config republish --new-epoch` fills it from the database"
     )]
     TopicBehind {
         /// The directory's topic.
@@ -130,8 +131,9 @@ impl Tenure {
         let state = relay_state::get(&mut connection).await?;
         let end = topic::read_to_end(&relay.kafka, &topic, &relay.codec).await.map_err(SessionError::Topic)?;
         match batch::standing(end.highest, &state) {
-            Standing::Agree => {}
+            Standing::Agree => relay_state::note(&mut connection, false).await?,
             Standing::TopicAhead => {
+                relay_state::note(&mut connection, true).await?;
                 let published = DirectoryVersion { epoch: state.version.epoch, seq: state.reserved_seq };
                 return Err(SessionError::TopicAhead { topic, found: end.highest.unwrap_or_default(), published });
             }
@@ -148,8 +150,8 @@ impl Tenure {
             state,
             chained,
         };
-        if !end.has_marker {
-            // Without a marker no process would ever know that the directory is complete.
+        if end.marker.is_none_or(|marker| marker.epoch < state.version.epoch) {
+            // Without a marker no process would ever know that the directory, or a new epoch of it, is complete.
             let marker = ConfigMarker { version: state.version, live: state.live };
             let record = tenure.record(ConfigMarker::KEY, Some(&marker));
             tenure.producer.publish(vec![record]).await?;
@@ -205,8 +207,9 @@ impl Tenure {
         }
     }
 
-    /// Turns the records of deletions that are older than `keep` into tombstones.
+    /// Notes that a relay works here, and turns the records of deletions that are older than `keep` into tombstones.
     async fn sweep(&mut self, keep: Duration) -> Result<(), SessionError> {
+        relay_state::note(&mut self.connection, false).await?;
         let before = (clock::now() - keep).to_datetime();
         loop {
             let old = relay_state::deleted_before(&mut self.connection, before, MAX_TOMBSTONES).await?;

@@ -142,7 +142,7 @@ impl Book {
 
     fn remove(&mut self, id: &EntityId, kind: EntityKind) {
         match kind {
-            EntityKind::Unknown => {}
+            EntityKind::ApiKey | EntityKind::Unknown => {}
             EntityKind::Tenant => self.tenants.forget(id),
             EntityKind::Endpoint => {
                 self.endpoints.part_mut(id.as_str()).remove(id.as_str());

@@ -99,7 +99,9 @@ impl Follower {
         let status = self.directory.change(State::end_of_partition);
         metrics::gauge!("postrider_directory_entities").set(self.directory.live() as f64);
         // Beside the relay's own position, it tells how far this process lags.
-        metrics::gauge!("postrider_directory_seq").set(self.directory.version().seq as f64);
+        let version = self.directory.version();
+        metrics::gauge!("postrider_directory_epoch").set(version.epoch as f64);
+        metrics::gauge!("postrider_directory_seq").set(version.seq as f64);
         status
     }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod completions;
+mod config;
 mod dev;
 mod dev_banner;
 mod event_types;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::{
-    audit, completions, dev, event_types, explain, keys, migrate, openapi, replay, serve, server, sources, topics,
+    audit, completions, config as config_command, dev, event_types, explain, keys, migrate, openapi, replay, serve,
+    server, sources, topics,
 };
 use crate::{
     cli::{Cli, Command, Keys},
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Keys(Keys::Database(command)) => runtime.block_on(keys::run(&command, &load()?)),
         Command::Audit(command) => runtime.block_on(audit::run(&command, &load()?)),
+        Command::Config(command) => runtime.block_on(config_command::run(&command, &load()?)),
         Command::EventTypes(command) => runtime.block_on(event_types::run(&command, &load()?)),
         Command::Replay(arguments) => runtime.block_on(replay::run(&arguments, load)),
         Command::Explain(arguments) => return explain::run(&arguments),

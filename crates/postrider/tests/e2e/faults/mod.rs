@@ -3,10 +3,12 @@
 mod frozen;
 mod kills;
 mod postgres;
+mod postgres_killed;
 mod rebalance;
 mod records;
 mod refused;
 mod restart;
+mod restored;
 mod unwritable;
 
 use crate::support::Test;
@@ -17,6 +19,8 @@ pub fn tests() -> Vec<Test> {
         restart::tests(),
         rebalance::tests(),
         postgres::tests(),
+        postgres_killed::tests(),
+        restored::tests(),
         records::tests(),
         refused::tests(),
         kills::tests(),

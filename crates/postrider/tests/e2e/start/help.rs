@@ -13,7 +13,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "dev",
     "migrate",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 18] = [
     "sources",
     "keys",
     "audit",
+    "config",
     "event-types",
     "replay",
     "explain",

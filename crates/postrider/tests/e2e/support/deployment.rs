@@ -187,13 +187,14 @@ impl Deployment {
             let mut connection = self.pool.acquire().await.unwrap();
             let waiting = outbox::first(&mut connection, 1).await.unwrap();
             let state = relay_state::get(&mut connection).await.unwrap();
-            waiting.is_empty().then_some(state.version.seq)
+            waiting.is_empty().then_some(state.version)
         });
         let published = published.await;
         eventually(LIMIT, "the directory to have what was published", async || {
             #[expect(clippy::cast_precision_loss, reason = "a few hundred at most")]
-            let reached = service.metric("postrider_directory_seq").await? >= published as f64;
-            reached.then_some(())
+            let published = (published.epoch as f64, published.seq as f64);
+            let epoch = service.metric("postrider_directory_epoch").await?;
+            ((epoch, service.metric("postrider_directory_seq").await?) >= published).then_some(())
         })
         .await;
     }
