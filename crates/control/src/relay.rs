@@ -29,7 +29,7 @@ use session::SessionError;
 /// How the relay goes about it.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// How often it looks into the outbox unasked, in case a notification was lost.
+    /// How often it looks into an outbox that was empty.
     pub poll_interval: Duration,
     /// How long the record of a deletion is kept before it becomes a tombstone.
     pub keep_deletions: Duration,
@@ -37,7 +37,7 @@ pub struct RelayConfig {
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(2), keep_deletions: Duration::from_hours(30 * 24) }
+        Self { poll_interval: Duration::from_millis(50), keep_deletions: Duration::from_hours(30 * 24) }
     }
 }
 
@@ -54,8 +54,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay between a database and the directory's topic; `key_ring` makes the hashes of the audit log's chain. It keeps two connections beside the pool's others:
-    /// one with the lock, one that listens.
+    /// A relay between a database and the directory's topic; `key_ring` makes the hashes of the audit log's chain. It keeps a
+    /// connection beside the pool's others: that with the lock.
     pub fn new(
         config: RelayConfig,
         pool: Database,

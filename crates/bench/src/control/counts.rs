@@ -39,12 +39,14 @@ pub async fn fill(plane: &Plane, size: Size) -> anyhow::Result<()> {
 /// Whose deliveries are counted, how many there are in a day and how many of them fail: by endpoint; by tenant and in the
 /// whole deployment, of each event type and of all.
 fn shares(Size { endpoints, counted, .. }: Size, largest: &str) -> String {
-    // By the same law as the rows: so many fall to the number-th of all. Every tenth endpoint fails now and then.
+    // By the same law as the rows: so many fall to the number-th of all. Every tenth endpoint fails, one try in 25.
     format!(
         "CREATE UNLOGGED TABLE bench_endpoint_shares AS
              SELECT tenant_id, id AS endpoint_id, event_type, number < {endpoints} / {BUSY_SHARE} AS busy,
                  {counted}.0 / {DAYS} / {endpoints} / 3 * power((number + 1)::float8 / {endpoints}, -0.6667) AS share,
-                 CASE WHEN number % 10 = 3 THEN 1 + number % 7 ELSE 0 END AS failing
+                 CASE WHEN number % 10 = 3
+                     THEN ceil({counted}.0 / {DAYS} / {endpoints} / 3 * power((number + 1)::float8 / {endpoints}, -0.6667) / 25)::bigint
+                     ELSE 0 END AS failing
              FROM bench_endpoints;
          CREATE UNLOGGED TABLE bench_shares AS
              SELECT tenant_id, endpoint_id, event_type, share, failing, busy AS by_hour, false AS by_minute

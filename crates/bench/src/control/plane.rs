@@ -54,7 +54,7 @@ const SERVING: [&str; 8] = [
     "effective_cache_size=4GB",
     "max_wal_size=4GB",
     "checkpoint_timeout=15min",
-    "wal_compression=on",
+    "wal_compression=lz4",
     "maintenance_work_mem=256MB",
 ];
 

@@ -26,8 +26,6 @@ const IN_FLIGHT: usize = 5_000;
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Attempts a second.
 const LIMIT: f64 = 10_000.0;
-/// How long after the projector has written the last attempt all are in the analytics, seconds.
-const COUNTED_LIMIT_S: f64 = 30.0;
 /// Attempts are made so many times as fast as they are to be projected.
 const MADE_PER_MILLISECOND: i64 = 10;
 /// What tells them from the other rows of the log.
@@ -62,17 +60,14 @@ pub async fn measure(plane: &mut Plane, count: usize) -> anyhow::Result<Vec<Targ
     };
     let written = Instant::now();
     while plane.number("SELECT count(*)::text FROM (SELECT FROM rollup_deltas LIMIT 1) AS waiting").await? > 0 {
-        ensure!(Instant::now() < deadline, "counts are not added up");
+        ensure!(written.elapsed() < PATIENCE, "counts are not added up");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let counted_after = written.elapsed();
     println!("  {rate:.0} attempts/s; in the analytics {counted_after:.1?} later");
     let after = Counts::read(plane).await?;
     ensure!(after == before.plus(end), "{end} attempts came to {after:?}, from {before:?}");
-    Ok(vec![
-        Target::at_least("projector-attempts-per-s", rate, LIMIT),
-        Target::at_most("projected-to-analytics-s", counted_after.as_secs_f64(), COUNTED_LIMIT_S),
-    ])
+    Ok(vec![Target::at_least("projector-attempts-per-s", rate, LIMIT)])
 }
 
 /// How many attempts there are of today, wherever they are to be found: each is in all of these, once.
