@@ -25,14 +25,14 @@ use std::time::Duration;
 
 use postrider_domain::seal::KeyRing;
 use postrider_kafka::{Codec, KafkaConfig, ReadinessHandle, Shutdown, Topics};
-use postrider_postgres::{Database, relay_state::OutboxListener};
+use postrider_postgres::{Database, relay_state};
 
 use session::SessionError;
 
 /// How the relay goes about it.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// How often it looks into the outbox unasked, in case a notification was lost.
+    /// How often it looks into an outbox that was empty.
     pub poll_interval: Duration,
     /// How long the record of a deletion is kept before it becomes a tombstone.
     pub keep_deletions: Duration,
@@ -40,7 +40,7 @@ pub struct RelayConfig {
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_secs(2), keep_deletions: Duration::from_hours(30 * 24) }
+        Self { poll_interval: Duration::from_millis(50), keep_deletions: Duration::from_hours(30 * 24) }
     }
 }
 
@@ -57,8 +57,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay between a database and the directory's topic; `key_ring` makes the hashes of the audit log's chain. It keeps two connections beside the pool's others:
-    /// one with the lock, one that listens.
+    /// A relay between a database and the directory's topic; `key_ring` makes the hashes of the audit log's chain. It keeps a
+    /// connection beside the pool's others: that with the lock.
     pub fn new(
         config: RelayConfig,
         pool: Database,
@@ -91,24 +91,24 @@ impl Relay {
     }
 
     /// Waits before beginning again: on a topic that does not go with the database for somebody to put that right, who
-    /// adds to the outbox.
+    /// begins a new epoch.
     async fn pause_after(&self, error: &SessionError) {
-        let changed = async {
-            if let Ok(mut listener) = OutboxListener::start(&self.pool).await
-                && listener.changed().await.is_ok()
-            {
-                return;
-            }
-            std::future::pending::<()>().await;
-        };
         match error {
-            SessionError::TopicAhead { .. } | SessionError::TopicBehind { .. } => {
-                // What is not heard of is looked for.
-                let _ = tokio::time::timeout(Duration::from_secs(10), changed).await;
+            SessionError::TopicAhead { published, .. } | SessionError::TopicBehind { published, .. } => {
+                // What somebody did to the topic is seen when it is read again.
+                let _ = tokio::time::timeout(Duration::from_secs(10), self.epoch_after(published.epoch)).await;
             }
             SessionError::Database(_) | SessionError::Transaction(_) | SessionError::Topic(_) => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+        }
+    }
+
+    /// Waits until another epoch than `epoch` was begun.
+    async fn epoch_after(&self, epoch: i64) {
+        let current = async || relay_state::get(&mut *self.pool.acquire().await?).await;
+        while current().await.is_ok_and(|state| state.version.epoch == epoch) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }

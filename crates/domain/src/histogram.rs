@@ -4,8 +4,6 @@
 //! Buckets grow with what is in them, as in an HDR histogram: 32 for each power of two, so that a percentile is at most
 //! 1.6 % beside the truth, and numbers below 64 are exact. Count, sum and greatest are always exact.
 
-use std::collections::BTreeMap;
-
 /// Bits of a number that its bucket keeps, below the highest.
 const PRECISION_BITS: u32 = 5;
 /// Buckets for each power of two.
@@ -18,7 +16,8 @@ const FORMAT: u8 = 1;
 /// Counts by size. Merging is addition: in any order, in any grouping, with the same result.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
-    buckets: BTreeMap<u16, u64>,
+    /// Buckets that have something in them, in their order.
+    buckets: Vec<(u16, u64)>,
     sum: u64,
     max: u64,
 }
@@ -31,24 +30,34 @@ pub struct InvalidHistogram;
 impl Histogram {
     /// Counts `value` once.
     pub fn record(&mut self, value: u64) {
-        *self.buckets.entry(bucket(value)).or_default() += 1;
+        let bucket = bucket(value);
+        match self.buckets.binary_search_by_key(&bucket, |(of, _)| *of) {
+            Ok(at) => self.buckets[at].1 += 1,
+            Err(at) => self.buckets.insert(at, (bucket, 1)),
+        }
         self.sum = self.sum.saturating_add(value);
         self.max = self.max.max(value);
     }
 
     /// Adds what `other` has counted.
     pub fn merge(&mut self, other: &Self) {
+        let mut own = std::mem::take(&mut self.buckets).into_iter().peekable();
+        self.buckets.reserve(own.len().max(other.buckets.len()));
         for (bucket, count) in &other.buckets {
-            let own = self.buckets.entry(*bucket).or_default();
-            *own = own.saturating_add(*count);
+            while let Some(before) = own.next_if(|(of, _)| of < bucket) {
+                self.buckets.push(before);
+            }
+            let same = own.next_if(|(of, _)| of == bucket).map_or(0, |(_, count)| count);
+            self.buckets.push((*bucket, same.saturating_add(*count)));
         }
+        self.buckets.extend(own);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
     }
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.buckets.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// The sum of all.
@@ -115,13 +124,15 @@ impl Histogram {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidHistogram> {
         let Some((&FORMAT, mut rest)) = bytes.split_first() else { return Err(InvalidHistogram) };
         let (sum, max) = (take(&mut rest)?, take(&mut rest)?);
-        let (mut buckets, mut before) = (BTreeMap::new(), 0_u16);
+        // Two bytes each, or more.
+        let (mut buckets, mut before) = (Vec::with_capacity(rest.len() / 2), 0_u16);
         while !rest.is_empty() {
             let step = u16::try_from(take(&mut rest)?).map_err(|_| InvalidHistogram)?;
             let bucket = before.checked_add(step).filter(|bucket| *bucket <= LAST_BUCKET).ok_or(InvalidHistogram)?;
-            if buckets.insert(bucket, take(&mut rest)?).is_some() {
+            if step == 0 && !buckets.is_empty() {
                 return Err(InvalidHistogram);
             }
+            buckets.push((bucket, take(&mut rest)?));
             before = bucket;
         }
         Ok(Self { buckets, sum, max })

@@ -3,9 +3,11 @@
 //! Row-level security is the second wall between tenants: behind the tenant that every query takes, the transaction
 //! says whose rows there are at all. A query that forgets its tenant then finds the tenant's own rows, or none.
 
+use std::time::Duration;
+
 use postrider_domain::TenantId;
 use sqlx::{
-    AssertSqlSafe, Error, Executor as _, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, Connection as _, Error, Executor as _, PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -14,6 +16,9 @@ use crate::connect::{ACQUIRE_TIMEOUT, ConnectError, host, options, pending_migra
 
 /// The role that owns nothing. Migrations make it and grant it what the service needs.
 pub const SERVICE_ROLE: &str = "postrider_service";
+
+/// A connection that was used so shortly ago is taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// How the service comes to be without the rights of an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +48,23 @@ pub async fn connect_service(url: &str, max_connections: u32) -> Result<Database
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Asking costs a round trip, which most requests would make several times.
+        .test_before_acquire(false)
+        .before_acquire(|conn, at| {
+            Box::pin(async move {
+                if at.idle_for >= TRUSTED_FOR {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |conn, _| {
             Box::pin(async move {
                 if give_up_rights {
                     conn.execute("SET ROLE postrider_service").await?;
                 }
-                conn.execute("SET postrider.tenant = '*'").await?;
+                // Compiling a plan takes longer than any of these statements.
+                conn.execute("SET postrider.tenant = '*'; SET jit = off").await?;
                 Ok(())
             })
         })
@@ -81,11 +97,6 @@ impl Database {
     /// A connection that sees the whole deployment: for operators and for what works for all tenants.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         self.pool.acquire().await
-    }
-
-    /// The pool itself, whose connections see the whole deployment.
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
     }
 
     /// How it comes to be without the rights of an owner.

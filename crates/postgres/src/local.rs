@@ -210,6 +210,12 @@ impl LocalPostgres {
         self.launch().await
     }
 
+    /// The same with other settings (`name=value`) in the place of ours.
+    pub async fn restart_with(&mut self, settings: &[&str]) -> Result<(), LocalPostgresError> {
+        self.settings = settings.iter().map(ToString::to_string).collect();
+        self.restart().await
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

@@ -1,12 +1,9 @@
-//! Table `outbox`: changes on their way to the directory. An insert notifies `postrider_outbox`.
+//! Table `outbox`: changes on their way to the directory.
 
 use postrider_domain::{ConfigBody, EntityId};
 use sqlx::{Error, PgConnection, types::Json};
 
 use crate::json_text;
-
-/// The channel that is notified when rows are added.
-pub const CHANNEL: &str = "postrider_outbox";
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,9 +6,9 @@
 
 use chrono::{DateTime, Utc};
 use postrider_domain::{DirectoryVersion, EntityId};
-use sqlx::{Error, PgConnection, postgres::PgListener};
+use sqlx::{Error, PgConnection};
 
-use crate::{Database, outbox};
+use crate::outbox;
 
 /// The key of the advisory lock that the one working relay of a database holds ("postride" in ASCII).
 const RELAY_LOCK: i64 = 0x706f_7374_7269_6465;
@@ -151,25 +151,4 @@ pub async fn forget(conn: &mut PgConnection, entities: &[EntityId]) -> Result<()
 
 fn texts(entities: &[EntityId]) -> Vec<String> {
     entities.iter().map(ToString::to_string).collect()
-}
-
-/// Hears of new changes as they are committed.
-#[derive(Debug)]
-pub struct OutboxListener(PgListener);
-
-impl OutboxListener {
-    /// Listens on a connection of its own, made anew when it is lost; what is announced while it is down
-    /// is not heard, so a listener also has to look by itself now and then.
-    pub async fn start(database: &Database) -> Result<Self, Error> {
-        let mut listener = PgListener::connect_with(database.pool()).await?;
-        listener.listen(outbox::CHANNEL).await?;
-        Ok(Self(listener))
-    }
-
-    /// Waits until something was added since the last call.
-    pub async fn changed(&mut self) -> Result<(), Error> {
-        self.0.recv().await?;
-        while self.0.next_buffered().is_some() {}
-        Ok(())
-    }
 }

@@ -1,20 +1,33 @@
 //! A month of deliveries: rows of the log, and what a longer past was counted as. Few endpoints have most of them.
+//!
+//! Made by Postgres itself, a partition at a time: filled first, then given its parent's indexes, then attached.
 
-use std::fmt::Write as _;
-
-use postrider_domain::histogram::Histogram;
-
+use super::counts;
 use super::plane::Plane;
 
 /// The days that there is something of, today included.
 pub const DAYS: usize = 30;
-/// So many of the busiest endpoints have counts by the hour: of the others an hour is a delivery or none.
-const BUSY_SHARE: usize = 50;
-/// Rows that are written in one statement.
-const CHUNK: usize = 250_000;
+/// The days of which deliveries still wait.
+const PENDING_DAYS: usize = 2;
+/// What a tenant of the usual size subscribes to, and how many such sets there are.
+const TYPES_PER_SET: usize = 20;
+const SETS_OF_TYPES: usize = 10;
+/// What is vacuumed and analysed once it is there, as autovacuum would have by then.
+const TABLES: [&str; 10] = [
+    "deliveries",
+    "delivery_attempts",
+    "rollups",
+    "dead_letters",
+    "endpoint_activity",
+    "endpoints",
+    "endpoint_secrets",
+    "subscriptions",
+    "audit_log",
+    "audit_chain",
+];
 
 /// How much there is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Size {
     /// Endpoints.
     pub endpoints: usize,
@@ -24,165 +37,166 @@ pub struct Size {
     pub counted: usize,
 }
 
-/// Makes it. The rows' partitions have been made.
+/// The event type of an endpoint: tenants next to each other share few.
+pub fn event_type(number: usize) -> String {
+    format!("order.{}", number / 100 % SETS_OF_TYPES * TYPES_PER_SET + number % TYPES_PER_SET)
+}
+
+/// Makes it, for the endpoints that there are.
 pub async fn fill(plane: &Plane, size: Size) -> anyhow::Result<()> {
-    plane.sql(&endpoint_numbers()).await?;
+    plane.sql(FILL_PARTITION).await?;
+    plane.sql(NUMBERED_ENDPOINTS).await?;
     let per_day = size.deliveries / DAYS;
     // Two at a time, as there are cores.
     let half = |first: usize| async move {
         for day in (first..DAYS).step_by(2) {
-            for from in (0..per_day).step_by(CHUNK) {
-                let count = CHUNK.min(per_day - from);
-                plane.sql(&deliveries(day, day * per_day + from, count, size.endpoints)).await?;
-            }
-            plane.sql(&attempts(day)).await?;
+            plane.sql(&partition("deliveries", day, &deliveries(day, per_day, size.endpoints))).await?;
+            plane.sql(&partition("delivery_attempts", day, &attempts(day))).await?;
         }
         anyhow::Ok(())
     };
     tokio::try_join!(half(0), half(1))?;
-    println!("  {} deliveries", per_day * DAYS);
-    plane.sql(&counts(size)).await?;
+    println!("  {} deliveries, with their attempts", per_day * DAYS);
+    let few = async {
+        plane.sql(DEAD_LETTERS).await?;
+        plane.sql(ACTIVITY).await
+    };
+    tokio::try_join!(few, counts::fill(plane, size))?;
     println!("  counts of {} deliveries", size.counted);
-    for table in ["deliveries", "delivery_attempts", "rollups", "endpoints", "subscriptions"] {
-        plane.sql(&format!("VACUUM ANALYZE {table}")).await?;
-    }
+    plane.sql(&coming_partitions()).await?;
+    let vacuumed = |first: usize| async move {
+        for table in TABLES.iter().skip(first).step_by(2) {
+            plane.sql(&format!("VACUUM ANALYZE {table}")).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(vacuumed(0), vacuumed(1))?;
     Ok(())
 }
 
-/// The partitions of the past: those of what comes are made by the process.
-pub fn partitions() -> String {
-    let mut sql = String::new();
-    for table in ["deliveries", "delivery_attempts", "rollup_minutes", "rollup_hours", "rollup_days"] {
-        write!(
-            sql,
-            "SELECT make_partition('{table}', starts)::text FROM missing_partitions('{table}', now() - interval '32 days',
-                 now() - interval '32 days', now() + interval '2 days') AS starts;"
-        )
-        .expect("a String takes any text");
-    }
-    sql
+/// Makes a partition of `parent` that has `rows`: columns and a SELECT, in which `$1` is when the partition begins and
+/// `$2` when it ends. As the product makes it, but that it has rows before it has indexes.
+const FILL_PARTITION: &str = r"
+    CREATE FUNCTION bench_fill(parent text, starts timestamptz, rows text) RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE
+        made  text := partition_name(parent, starts);
+        ends  timestamptz;
+        added text;
+    BEGIN
+        SELECT (starts AT TIME ZONE 'UTC' + ('1 ' || step)::interval) AT TIME ZONE 'UTC' INTO STRICT ends
+        FROM kept_by_time WHERE name = parent;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', made, parent);
+        EXECUTE format('INSERT INTO %I %s', made, rows) USING starts, ends;
+        FOR added IN
+            SELECT CASE WHEN indisprimary
+                THEN format('ALTER TABLE %I ADD %s', made, (SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conindid = indexrelid))
+                ELSE regexp_replace(pg_get_indexdef(indexrelid), '^CREATE INDEX \S+ ON ONLY \S+', format('CREATE INDEX ON %I', made)) END
+            FROM pg_index WHERE indrelid = parent::regclass
+        LOOP
+            EXECUTE added;
+        END LOOP;
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', made);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, made, starts, ends);
+    END
+    $$";
+
+/// Endpoints by the number that they were made with: the lower the busier.
+const NUMBERED_ENDPOINTS: &str = "
+    CREATE TABLE bench_endpoints AS
+        SELECT split_part(endpoints.name, ' ', 2)::bigint AS number, endpoints.id, endpoints.tenant_id,
+            subscriptions.id AS subscription_id, subscriptions.event_types[1] AS event_type
+        FROM endpoints JOIN subscriptions ON subscriptions.endpoint_id = endpoints.id
+        ORDER BY 1;
+    ALTER TABLE bench_endpoints ADD PRIMARY KEY (number);
+    ANALYZE bench_endpoints";
+
+/// The statement that makes the partition of a day.
+fn partition(parent: &str, day: usize, rows: &str) -> String {
+    format!("SELECT bench_fill('{parent}', {}, $rows${rows}$rows$)::text", midnight(day))
 }
 
-fn endpoint_numbers() -> String {
-    "CREATE UNLOGGED TABLE bench_endpoints AS
-         SELECT row_number() OVER (ORDER BY endpoints.id) - 1 AS number, endpoints.id, endpoints.tenant_id,
-             subscriptions.id AS subscription_id
-         FROM endpoints JOIN subscriptions ON subscriptions.endpoint_id = endpoints.id;
-     ALTER TABLE bench_endpoints ADD PRIMARY KEY (number);
-     ANALYZE bench_endpoints"
-        .to_owned()
-}
-
-/// Deliveries number `first` and so on, of one day: 96 of 100 delivered, 3 failed, 1 waits for another try.
-fn deliveries(day: usize, first: usize, count: usize, endpoints: usize) -> String {
-    let last = first + count - 1;
+/// The deliveries of one day, in the order of time: 96 of 100 delivered, the others failed; of the last days some wait
+/// for another try.
+fn deliveries(day: usize, per_day: usize, endpoints: usize) -> String {
+    let first = day * per_day;
+    let last = first + per_day - 1;
+    let retried = if day < PENDING_DAYS { "made.fate >= 0.99" } else { "false" };
     format!(
-        "INSERT INTO deliveries (message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
-             source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
-             next_attempt_at, matched_at, updated_at)
+        "(message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
+             source_partition, source_offset, status, rank, attempt, last_status, last_error, next_attempt_at,
+             matched_at, updated_at, payload_topic, payload_partition, payload_offset)
          SELECT 'msg_' || substr(md5('m' || made.number), 1, 26), '0', owner.tenant_id, owner.id, owner.subscription_id,
-             'orders/0/' || made.number, 'order.' || owner.number, 'live', 'orders', 0, made.number,
-             CASE WHEN made.fate < 0.96 THEN 'delivered' WHEN made.fate < 0.99 THEN 'failed' ELSE 'retrying' END,
-             CASE WHEN made.fate < 0.96 THEN 5 WHEN made.fate < 0.99 THEN 3 ELSE 2 END,
-             1, CASE WHEN made.fate < 0.96 THEN 200 ELSE 503 END,
-             CASE WHEN made.fate < 0.96 THEN NULL ELSE 'http_server_error' END,
-             CASE WHEN made.fate < 0.99 THEN NULL ELSE made.at + interval '5 minutes' END, made.at, made.at
+             'at,orders,6:orders,0,' || made.number, owner.event_type, 'live', 'orders', 0, made.number,
+             CASE WHEN made.fate < 0.96 THEN 'delivered' WHEN {retried} THEN 'retrying' ELSE 'failed' END,
+             CASE WHEN made.fate < 0.96 THEN 5 WHEN {retried} THEN 2 ELSE 3 END,
+             1,
+             CASE WHEN made.fate < 0.96 THEN 200 WHEN made.fate < 0.98 THEN 503 END,
+             CASE WHEN made.fate < 0.96 THEN NULL WHEN made.fate < 0.98 THEN 'http_server_error' ELSE 'timeout' END,
+             CASE WHEN {retried} THEN made.at + interval '5 minutes' END, made.at, made.at,
+             'control.deliveries', made.number % 6, made.number / 6
          FROM (
              SELECT number, floor({endpoints} * power(random(), 3))::bigint AS owner, random() AS fate,
-                 {midnight} + random() * interval '23 hours 59 minutes' AS at
+                 $1 + ($2 - $1) * ((number - {first} + 0.5) / {per_day}) AS at
              FROM generate_series({first}, {last}) AS number
-         ) AS made JOIN bench_endpoints AS owner ON owner.number = made.owner",
-        midnight = midnight(day),
+         ) AS made JOIN bench_endpoints AS owner ON owner.number = made.owner"
     )
 }
 
-/// An attempt for each of a day's deliveries.
+/// An attempt for each of a day's deliveries, with what a request and an answer usually have.
 fn attempts(day: usize) -> String {
+    let requested = r#"[["content-type","application/json"],["webhook-id","msg_4kq2x9vq3m7k8n5p4r6s0t1w2z"],["webhook-timestamp","1769860800"],["webhook-signature","v1,********"],["webhook-attempt","1"]]"#;
+    let answered = r#"[["content-type","text/plain"],["content-length","2"],["date","Sat, 31 Jan 2026 12:00:00 GMT"]]"#;
     format!(
-        "INSERT INTO delivery_attempts (message_id, run, log_partition, log_offset, tenant_id, attempt, started_at,
-             duration_us, status, error)
-         SELECT message_id, run, 0, source_offset, tenant_id, 1, matched_at, 40000, last_status, last_error
+        "(message_id, run, log_partition, log_offset, tenant_id, attempt, started_at, duration_us, status, error,
+             response_excerpt, request_headers, response_headers, wait_us)
+         SELECT message_id, run, 0, source_offset, tenant_id, 1, matched_at, 40000, last_status, last_error,
+             CASE WHEN last_status IS NOT NULL THEN 'ok' END, '{requested}',
+             CASE WHEN last_status IS NOT NULL THEN '{answered}'::json END, 39000
          FROM deliveries WHERE matched_at >= {from} AND matched_at < {from} + interval '1 day'",
         from = midnight(day),
     )
 }
 
+/// What failed for good.
+const DEAD_LETTERS: &str = "
+    INSERT INTO dead_letters (message_id, run, tenant_id, endpoint_id, event_id, event_type, attempts, error, last_status,
+        matched_at, first_attempt_at, died_at, body_bytes, log_partition, log_offset, state)
+    SELECT message_id, run, tenant_id, endpoint_id, event_id, event_type, attempt, last_error, last_status, matched_at,
+        matched_at, updated_at, 900, 0, source_offset, 'open'
+    FROM deliveries WHERE status = 'failed'";
+
+/// What each endpoint has come to.
+const ACTIVITY: &str = "
+    INSERT INTO endpoint_activity (endpoint_id, tenant_id, attempts, delivered, dead_lettered, last_attempt_at,
+        last_success_at, weighed_at, hour_tries, hour_successes, hour_answers, hour_latency, week_tries, week_successes,
+        week_answers, week_latency)
+    SELECT id, tenant_id, 1000, 960, 30, now(), now(), now(), 10, 9, 9, 35, 200, 190, 190, 700 FROM bench_endpoints";
+
 /// The beginning of the day that is so many days before today.
-fn midnight(days_ago: usize) -> String {
+pub fn midnight(days_ago: usize) -> String {
     format!("(date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '{days_ago} days')")
 }
 
-/// Days of every endpoint, hours of the busy ones; both, and the last days' minutes, of tenants and the deployment.
-fn counts(size: Size) -> String {
-    let Size { endpoints, counted, .. } = size;
-    let busy = endpoints / BUSY_SHARE;
-    let latency = hex(&typical(40_000));
-    let delivery_time = hex(&typical(55));
-    let columns = "grain, tenant_id, endpoint_id, event_type, bucket, attempts, failed_attempts, delivered, failed,
-         cancelled, skipped, errors, latency, delivery_time";
-    let histograms = format!("'\\x{latency}'::bytea, '\\x{delivery_time}'::bytea");
-    let value = |share: &str, failing: &str| {
+/// What else a process would find: the partitions of the days before and of the next ones.
+fn coming_partitions() -> String {
+    let of = |table: &str| {
         format!(
-            "ceil(({share}) * 1.03)::bigint, {failing}, ceil({share})::bigint, {failing} / 3, 0, 0,
-             json_build_object('timeout', {failing}), {histograms}"
+            "SELECT make_partition('{table}', starts)::text FROM missing_partitions('{table}', now() - interval '32 days',
+                 now() - interval '32 days', now() + interval '2 days') AS starts;"
         )
     };
-    // By the same law as the rows: so many fall to the number-th of all.
-    let per_day =
-        format!("{counted}.0 / {DAYS} / {endpoints} / 3 * power((number + 1)::float8 / {endpoints}, -0.6667)");
-    // Every tenth endpoint fails now and then.
-    let failing = "CASE WHEN number % 10 = 3 THEN 1 + number % 7 ELSE 0 END";
-    let hourly = format!("({per_day}) / 24");
-    let mut sql = format!(
-        "INSERT INTO rollups ({columns})
-         SELECT 'day', tenant_id, id, 'order.' || number, {today} - days * interval '1 day', {of_day}
-         FROM bench_endpoints CROSS JOIN generate_series(0, {last_day}) AS days;
-         INSERT INTO rollups ({columns})
-         SELECT 'hour', tenant_id, id, 'order.' || number, {today} + interval '23 hours' - hours * interval '1 hour', {of_hour}
-         FROM bench_endpoints CROSS JOIN generate_series(0, {last_hour}) AS hours WHERE number < {busy};",
-        today = midnight(0),
-        last_day = DAYS - 1,
-        last_hour = DAYS * 24 - 1,
-        of_day = value(&per_day, failing),
-        of_hour = value(&hourly, failing),
-    );
-    for (grain, unit, steps, tenant) in [
-        ("day", "1 day", DAYS, "tenant_id"),
-        ("hour", "1 hour", DAYS * 24, "tenant_id"),
-        ("minute", "1 minute", 2 * 24 * 60, "''"),
-        ("day", "1 day", DAYS, "''"),
-        ("hour", "1 hour", DAYS * 24, "''"),
-    ] {
-        let share = "total.share";
-        write!(
-            sql,
-            "INSERT INTO rollups ({columns})
-             SELECT '{grain}', total.tenant_id, '', '', {today} + interval '1 day' - (steps + 1) * interval '{unit}', {of_step}
-             FROM (SELECT {tenant} AS tenant_id, sum({per_day}) * {DAYS} / {steps} AS share, 3 AS few
-                   FROM bench_endpoints GROUP BY 1) AS total
-             CROSS JOIN generate_series(0, {last}) AS steps;",
-            today = midnight(0),
-            last = steps - 1,
-            of_step = value(share, "total.few"),
-        )
-        .expect("a String takes any text");
-    }
-    sql
+    ["deliveries", "delivery_attempts", "rollup_minutes", "rollup_hours", "rollup_days"].map(of).concat()
 }
 
-/// How long things take: mostly this, sometimes much longer.
-fn typical(usual: u64) -> Histogram {
-    let mut histogram = Histogram::default();
-    for number in 0..1_000_u64 {
-        let spread = usual / 2 + usual * (number * 7_919 % 1_000) / 1_000;
-        histogram.record(if number.is_multiple_of(50) { spread * 20 } else { spread });
-    }
-    histogram
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
 
-fn hex(histogram: &Histogram) -> String {
-    histogram.to_bytes().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes any text");
-        text
-    })
+    use super::*;
+
+    #[test]
+    fn tenants_have_few_event_types_and_the_deployment_has_more() {
+        let of = |numbers: std::ops::Range<usize>| numbers.map(event_type).collect::<HashSet<_>>().len();
+        assert_eq!((of(0..100), of(100..200), of(0..10_000)), (20, 20, 200));
+    }
 }

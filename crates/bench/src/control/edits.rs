@@ -11,7 +11,7 @@ use postrider_domain::{ConfigBody, ConfigEntry};
 use postrider_kafka::{Codec, KafkaConfig, TableEvent, TableReader};
 use postrider_testkit::ApiClient;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::plane::{PREFIX, Plane};
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const LIMIT_MS: f64 = 1_000.0;
 /// How long after the last edit its record is chained.
 const CHAIN_LIMIT_S: f64 = 5.0;
+/// Records of the audit log that are checked in a second.
+const VERIFY_LIMIT: f64 = 10_000.0;
 /// A little below the rate: the pace is kept, the last edits are answered after the end.
 const RATE_LIMIT: f64 = 990.0;
 
@@ -41,7 +43,7 @@ pub async fn measure(plane: &Plane, length: Duration) -> anyhow::Result<Vec<Targ
     let endpoints = plane
         .sql(&format!(
             "SELECT id FROM bench_endpoints WHERE tenant_id = '{}' ORDER BY number DESC LIMIT 4000",
-            plane.largest.0
+            plane.largest()
         ))
         .await?;
     let arrivals = Arrivals::default();
@@ -74,7 +76,21 @@ pub async fn measure(plane: &Plane, length: Duration) -> anyhow::Result<Vec<Targ
         Target::at_least("edits-per-s", rate, RATE_LIMIT),
         Target::at_most("edit-to-data-plane-p99-ms", late.as_secs_f64() * 1_000.0, LIMIT_MS),
         Target::at_most("audit-chain-behind-s", chained.as_secs_f64(), CHAIN_LIMIT_S),
+        verify(plane).await?,
     ])
+}
+
+/// Checks every record of the audit log against its link of the chain, as operators do.
+async fn verify(plane: &Plane) -> anyhow::Result<Target> {
+    let begun = Instant::now();
+    let printed = plane.command(&["audit", "verify", "--output", "json"]).await?;
+    let took = begun.elapsed();
+    let verdict: Value = serde_json::from_str(&printed).with_context(|| format!("read {printed}"))?;
+    let links = verdict["links"].as_u64().context("a number of links")?;
+    #[expect(clippy::cast_precision_loss, reason = "links are below 2^52")]
+    let rate = links as f64 / took.as_secs_f64();
+    println!("  {links} records of the audit log verified in {took:.1?}");
+    Ok(Target::at_least("audit-verified-records-per-s", rate, VERIFY_LIMIT))
 }
 
 /// How long after `ended` every record of the audit log was chained.

@@ -1,5 +1,6 @@
 //! `bench control`: the management plane at scale.
 
+mod counts;
 mod dataset;
 mod edits;
 mod plane;

@@ -59,7 +59,7 @@ pub async fn measure(plane: &Plane) -> anyhow::Result<Vec<Target>> {
 }
 
 async fn hot_kinds(plane: &Plane) -> anyhow::Result<Vec<Kind>> {
-    let tenant = &plane.largest.0;
+    let tenant = plane.largest();
     let sample = async |what: &str, then: &str| {
         // Not the first rows of all: from the middle of the month.
         let sql = format!(
@@ -72,20 +72,38 @@ async fn hot_kinds(plane: &Plane) -> anyhow::Result<Vec<Kind>> {
     };
     let api = plane.tenant()?;
     let kind = |name, paths| Kind { name, api: api.clone(), paths };
+    let (since, until) = (plane.time("13 days").await?, plane.time("12 days 23 hours").await?);
+    let recent = || format!("/v1/deliveries?since={since}&until={until}&limit=100");
     Ok(vec![
         kind("deliveries of a tenant", vec!["/v1/deliveries".to_owned()]),
         kind("deliveries of an endpoint", sample("endpoint_id", "/v1/deliveries?endpoint_id=").await?),
+        kind("deliveries of an event type", sample("event_type", "/v1/deliveries?limit=100&event_type=").await?),
+        kind("deliveries of an hour", vec![recent()]),
         kind("failed deliveries", vec!["/v1/deliveries?status=failed&limit=100".to_owned()]),
         kind(
             "failed deliveries of an endpoint",
             sample("endpoint_id", "/v1/deliveries?status=failed&endpoint_id=").await?,
         ),
+        kind("deliveries that timed out", vec!["/v1/deliveries?error_class=timeout&limit=100".to_owned()]),
+        kind("deliveries that were answered with 503", vec!["/v1/deliveries?http_status=503&limit=100".to_owned()]),
         kind("deliveries of an event", sample("event_id", "/v1/deliveries?event_id=").await?),
+        kind("an event with its deliveries", sample("event_id", "/v1/events/").await?),
         kind("a delivery with its attempts", sample("message_id", "/v1/deliveries/").await?),
         kind("deliveries, page by page", pages(&api).await?),
+        kind("what waits of an endpoint", sample("endpoint_id", "/v1/deliveries/pending?endpoint_id=").await?),
+        kind("what waits of a tenant", vec!["/v1/deliveries/pending".to_owned()]),
+        kind("dead letters", vec!["/v1/dead-letters?limit=100".to_owned()]),
+        kind("dead letters of an endpoint", sample("endpoint_id", "/v1/dead-letters?endpoint_id=").await?),
         kind("endpoints", vec!["/v1/endpoints?limit=100".to_owned()]),
         kind("an endpoint", sample("endpoint_id", "/v1/endpoints/").await?),
+        kind("an endpoint's health", health(sample("endpoint_id", "/v1/endpoints/").await?)),
+        kind("the audit log", vec!["/v1/audit-log?limit=100".to_owned()]),
+        kind("the audit log of an endpoint", sample("endpoint_id", "/v1/audit-log?entity_id=").await?),
     ])
+}
+
+fn health(endpoints: Vec<String>) -> Vec<String> {
+    endpoints.into_iter().map(|path| path + "/health").collect()
 }
 
 /// The first pages of a long list.
@@ -102,11 +120,9 @@ async fn pages(api: &ApiClient) -> anyhow::Result<Vec<String>> {
 
 async fn analytics_kinds(plane: &Plane) -> anyhow::Result<Vec<Kind>> {
     let (tenant, operator) = (plane.tenant()?, plane.operator()?);
-    let since = &plane
-        .sql("SELECT to_char((now() - interval '29 days 1 hour 7 minutes') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
-        .await?[0];
+    let since = &plane.time("29 days 1 hour 7 minutes").await?;
     let owned =
-        format!("SELECT id FROM bench_endpoints WHERE tenant_id = '{}' ORDER BY number LIMIT 50", plane.largest.0);
+        format!("SELECT id FROM bench_endpoints WHERE tenant_id = '{}' ORDER BY number LIMIT 50", plane.largest());
     let endpoints = plane.sql(&owned).await?;
     let of = |path: &str| format!("/v1/analytics/{path}{}from={since}", if path.contains('?') { "&" } else { "?" });
     let of_endpoints = |path: &str| endpoints.iter().map(|id| of(&format!("{path}?endpoint_id={id}"))).collect();
@@ -116,6 +132,9 @@ async fn analytics_kinds(plane: &Plane) -> anyhow::Result<Vec<Kind>> {
         kind("summary of a tenant", &tenant, vec![of("summary")]),
         kind("summary of an endpoint", &tenant, of_endpoints("summary")),
         kind("summary of an event type", &tenant, vec![of("summary?event_type=order.1")]),
+        kind("event types of the deployment", &operator, vec![of("event-types")]),
+        kind("event types of a tenant", &tenant, vec![of("event-types")]),
+        kind("event types of an endpoint", &tenant, of_endpoints("event-types")),
         kind("days of the deployment", &operator, vec![of("series?step=day")]),
         kind("hours of the deployment", &operator, vec![of("series?step=hour")]),
         kind("hours of a tenant", &tenant, vec![of("series?step=hour")]),
@@ -123,6 +142,7 @@ async fn analytics_kinds(plane: &Plane) -> anyhow::Result<Vec<Kind>> {
         kind("the tenant's endpoints that fail most", &tenant, vec![of("failing-endpoints")]),
         kind("the endpoints that fail most", &operator, vec![of("failing-endpoints")]),
         kind("an objective of a tenant", &tenant, vec![of("objective?within_seconds=60")]),
+        kind("an objective of the deployment", &operator, vec![of("objective?within_seconds=60")]),
     ])
 }
 

@@ -1,8 +1,9 @@
 //! One measurement after the other.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::dataset::{self, Size};
+use super::dataset::Size;
 use super::plane::Plane;
 use super::target::Target;
 use super::{edits, projection, publishing, reads};
@@ -27,16 +28,15 @@ pub struct ControlOptions {
     /// How long events are published and endpoints edited, seconds.
     #[arg(long, default_value_t = 30)]
     pub seconds: u64,
+    /// A folder in which the generated set stays; what an earlier run left there is used again.
+    #[arg(long)]
+    pub keep: Option<PathBuf>,
 }
 
 /// Measures, prints one line for each target, and answers whether all are reached.
 pub async fn run(options: &ControlOptions) -> anyhow::Result<bool> {
     let size = Size { endpoints: options.endpoints, deliveries: options.deliveries, counted: options.counted };
-    println!("{} endpoints, made over the API …", size.endpoints);
-    let mut plane = Plane::start(size.endpoints).await?;
-    plane.sql(&dataset::partitions()).await?;
-    println!("a month of {} deliveries, and counts of {} …", size.deliveries, size.counted);
-    dataset::fill(&plane, size).await?;
+    let mut plane = Plane::start(size, options.keep.as_deref()).await?;
     let length = Duration::from_secs(options.seconds);
 
     let mut targets: Vec<Target> = Vec::new();

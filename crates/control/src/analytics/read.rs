@@ -44,16 +44,25 @@ pub async fn by_event_type(
     window: Window,
     limit: usize,
 ) -> Result<Vec<(String, Tally)>, Error> {
+    // First which they are: of the others' histograms nothing is read.
+    let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for part in window.segments() {
+        for counted in rollups::event_types(conn, subject, part).await? {
+            let (attempts, ended) = counts.entry(counted.event_type).or_default();
+            (*attempts, *ended) = (*attempts + counted.attempts, *ended + counted.ended);
+        }
+    }
+    let mut ranked: Vec<(String, (i64, i64))> = counts.into_iter().collect();
+    ranked.sort_by_key(|(_, counts)| std::cmp::Reverse(*counts));
+    ranked.truncate(limit);
+    let names: Vec<String> = ranked.into_iter().map(|(name, _)| name).collect();
     let mut sums: BTreeMap<String, Tally> = BTreeMap::new();
     for part in window.segments() {
-        for row in rollups::read(conn, subject, EventTypes::Each, part).await? {
+        for row in rollups::read(conn, subject, EventTypes::Among(&names), part).await? {
             sums.entry(row.key.event_type).or_default().merge(&row.tally);
         }
     }
-    let mut found: Vec<(String, Tally)> = sums.into_iter().collect();
-    found.sort_by_key(|(_, tally)| std::cmp::Reverse((tally.attempts, tally.ended())));
-    found.truncate(limit);
-    Ok(found)
+    Ok(names.into_iter().map(|name| sums.remove_entry(&name).unwrap_or((name, Tally::default()))).collect())
 }
 
 /// What `subject` comes to in each step, those without anything too. To be called in a transaction.
@@ -87,5 +96,5 @@ pub async fn failing(
     part: Segment,
     limit: u32,
 ) -> Result<Vec<FailingEndpoint>, Error> {
-    rollups::failing(conn, subject.tenant(), part, i64::from(limit)).await
+    rollups::failing(conn, subject.tenant(), part, limit as usize).await
 }

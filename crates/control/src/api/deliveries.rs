@@ -140,7 +140,8 @@ impl Deliveries {
         let page = PageRequest::<Cursor>::parse(cursor.0.as_deref(), limit.0)?;
         let after = page.after.as_ref().map(|cursor| &cursor.0);
         let mut transaction = state.pool.tenant(tenant).await?;
-        let rows = delivery_log::list(&mut transaction, tenant, &filter, after, page.rows_to_read()).await?;
+        let rows =
+            delivery_log::list(&mut transaction, tenant, &filter, after, page.rows_to_read(), clock::now()).await?;
         transaction.commit().await?;
         Ok(Found(page.page(rows, |row| Cursor(row.key()).to_string(), |row| Ok(row.into()))?))
     }

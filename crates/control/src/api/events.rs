@@ -13,8 +13,7 @@ use postrider_domain::{
     message_id::message_id,
 };
 use postrider_postgres::{
-    PgConnection,
-    delivery_log::{self, DeliveryFilter},
+    PgConnection, delivery_log,
     subscriptions::{self, SubscriptionRow},
 };
 use serde_json::Value;
@@ -247,9 +246,8 @@ async fn deliveries_of(
     limit: i64,
 ) -> Result<Vec<delivery_log::DeliveryRow>, Problem> {
     let Some(event) = event_id_of(id) else { return Ok(Vec::new()) };
-    let filter = DeliveryFilter { event: Some(event), ..DeliveryFilter::default() };
     let mut transaction = state.pool.tenant(tenant).await?;
-    let rows = delivery_log::list(&mut transaction, tenant, &filter, None, limit).await?;
+    let rows = delivery_log::of_event(&mut transaction, tenant, &event, limit).await?;
     transaction.commit().await?;
     Ok(rows)
 }

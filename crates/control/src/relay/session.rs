@@ -10,8 +10,9 @@ use postrider_postgres::{
     Connection as _, Error, PgConnection,
     audit::AuditRow,
     audit_chain, outbox,
-    relay_state::{self, OutboxListener, RelayState},
+    relay_state::{self, RelayState},
 };
+use tokio::time::MissedTickBehavior;
 
 use super::{
     Relay,
@@ -77,7 +78,6 @@ pub enum SessionError {
 /// Takes the lock, then publishes until `shutdown` (Ok) or a failure.
 pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError> {
     let mut connection = relay.pool.acquire().await?.detach();
-    let mut listener = OutboxListener::start(&relay.pool).await?;
     while !relay_state::try_lock(&mut connection).await? {
         // Somebody else's relay works: that is as it should be.
         relay.readiness.ready();
@@ -92,13 +92,13 @@ pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError>
     };
     relay.readiness.ready();
     let mut poll = tokio::time::interval(relay.config.poll_interval);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         while !shutdown.soft.is_cancelled() && tenure.publish_next().await? {}
         while !shutdown.soft.is_cancelled() && tenure.chain_the_rest().await? {}
         tokio::select! {
             () = shutdown.soft.cancelled() => return Ok(()),
-            changed = listener.changed() => changed?,
             _ = poll.tick() => {}
             _ = sweep.tick() => {
                 tenure.note_chain();
@@ -190,12 +190,15 @@ impl Tenure {
 
     /// Chains audit records that came with no change of the directory. False if there is none.
     async fn chain_the_rest(&mut self) -> Result<bool, SessionError> {
+        let records = audit_chain::pending_alone(&mut self.connection, MAX_CHAINED_ALONE).await?;
+        if records.is_empty() {
+            return Ok(false);
+        }
         let mut transaction = self.connection.begin().await?;
-        let records = audit_chain::pending_alone(&mut transaction, MAX_CHAINED_ALONE).await?;
         let chained = chain(&mut transaction, self.chained.clone(), &records, &self.key_ring).await?;
         transaction.commit().await?;
         self.chained = chained;
-        Ok(!records.is_empty())
+        Ok(true)
     }
 
     /// Notes the end of the audit log's chain where who can change the database can't: `postrider audit verify --noted`

@@ -105,7 +105,8 @@ async fn write(pool: &Database, deliveries: &[DeliveryRow]) {
 
 async fn listed(pool: &Database) -> Vec<String> {
     let mut transaction = pool.begin().await.unwrap();
-    let rows = delivery_log::list(&mut transaction, &tenant(), &DeliveryFilter::default(), None, 100).await.unwrap();
+    let rows =
+        delivery_log::list(&mut transaction, &tenant(), &DeliveryFilter::default(), None, 100, now()).await.unwrap();
     rows.into_iter().map(|row| row.message_id.to_string()).collect()
 }
 

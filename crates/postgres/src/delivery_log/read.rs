@@ -10,10 +10,7 @@ use postrider_domain::{
 };
 use sqlx::{Error, PgConnection, types::Json};
 
-use super::{
-    AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus,
-    write::{column, kind_text},
-};
+use super::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus, write::column};
 use crate::{plans, undecodable};
 
 /// The most runs of one message that are read at once.
@@ -21,104 +18,6 @@ const MAX_RUNS: i64 = 100;
 
 /// The most attempts of one message that are read at once.
 const MAX_ATTEMPTS: i64 = 500;
-
-/// Which deliveries of a tenant to list; what is none does not matter.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    /// Only this endpoint's.
-    pub endpoint: Option<EndpointId>,
-    /// Only events of exactly this type.
-    pub event_type: Option<String>,
-    /// Only those that have come this far.
-    pub status: Option<DeliveryStatus>,
-    /// Only the runs of this message.
-    pub message: Option<MessageId>,
-    /// Only those of this event.
-    pub event: Option<EventId>,
-    /// Only those whose last attempt failed so, as `ErrorClass::as_str` names it.
-    pub error: Option<&'static str>,
-    /// Only those whose last answer had this status.
-    pub http_status: Option<i32>,
-    /// Only those that were matched then or later.
-    pub since: Option<Timestamp>,
-    /// Only those that were matched before.
-    pub until: Option<Timestamp>,
-    /// Only live ones, or only test sends.
-    pub kind: Option<DeliveryKind>,
-}
-
-/// A delivery's place in the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryKey {
-    /// When it was matched.
-    pub matched_at: Timestamp,
-    /// Its message.
-    pub message_id: MessageId,
-    /// Its run.
-    pub run: Run,
-}
-
-impl DeliveryRow {
-    /// Its place in the list.
-    pub fn key(&self) -> DeliveryKey {
-        DeliveryKey { matched_at: self.matched_at, message_id: self.message_id.clone(), run: self.run.clone() }
-    }
-}
-
-/// The deliveries of `tenant` that pass `filter`, latest matched first, from the one after `after`,
-/// at most `limit`.
-///
-/// To be called in a transaction, since it changes how this one plans: every filter is optional, and only a
-/// plan that knows which ones are set uses the right index.
-pub async fn list(
-    conn: &mut PgConnection,
-    tenant: &TenantId,
-    filter: &DeliveryFilter,
-    after: Option<&DeliveryKey>,
-    limit: i64,
-) -> Result<Vec<DeliveryRow>, Error> {
-    plans::by_value(conn).await?;
-    let rows = sqlx::query_as!(
-        StoredDelivery,
-        "SELECT message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind, source_topic,
-             source_partition, source_offset, status, rank, held_partition, held_offset, attempt, last_status, last_error,
-             last_error_message, next_attempt_at, matched_at, updated_at, payload_topic, payload_partition,
-             payload_offset
-         FROM deliveries
-         WHERE tenant_id = $1
-             AND ($2::text IS NULL OR endpoint_id = $2)
-             AND ($3::text IS NULL OR event_type = $3)
-             AND ($4::text IS NULL OR status = $4)
-             AND ($5::text IS NULL OR message_id = $5)
-             AND ($6::text IS NULL OR event_id = $6)
-             AND ($7::timestamptz IS NULL OR (matched_at, message_id, run) < ($7, $8, $9))
-             AND ($11::text IS NULL OR last_error = $11)
-             AND ($12::integer IS NULL OR last_status = $12)
-             AND ($13::timestamptz IS NULL OR matched_at >= $13)
-             AND ($14::timestamptz IS NULL OR matched_at < $14)
-             AND ($15::text IS NULL OR kind = $15)
-         ORDER BY matched_at DESC, message_id DESC, run DESC
-         LIMIT $10",
-        tenant.as_str(),
-        filter.endpoint.as_ref().map(EndpointId::as_str),
-        filter.event_type,
-        filter.status.map(DeliveryStatus::as_str),
-        filter.message.as_ref().map(MessageId::as_str),
-        filter.event.as_ref().map(EventId::as_str),
-        after.map(|key| key.matched_at.to_datetime()),
-        after.map(|key| key.message_id.to_string()),
-        after.map(|key| key.run.to_string()),
-        limit,
-        filter.error,
-        filter.http_status,
-        filter.since.map(Timestamp::to_datetime),
-        filter.until.map(Timestamp::to_datetime),
-        filter.kind.map(kind_text),
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(StoredDelivery::decode).collect()
-}
 
 /// How many deliveries wait in each way, as far as they were counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -205,6 +104,9 @@ pub async fn get(
 }
 
 /// The runs of one message of `tenant`, the live one first, at most 100; empty if there is no such message.
+///
+/// In the order of an expression that no index has: a plan that does not know the message would walk through all of the
+/// tenant's deliveries in the order of time to find it.
 pub async fn runs_of(
     conn: &mut PgConnection,
     tenant: &TenantId,
@@ -218,7 +120,7 @@ pub async fn runs_of(
              payload_offset
          FROM deliveries
          WHERE tenant_id = $1 AND message_id = $2
-         ORDER BY matched_at, run
+         ORDER BY matched_at + interval '0 s', run
          LIMIT $3",
         tenant.as_str(),
         message.as_str(),
@@ -273,36 +175,36 @@ pub async fn known_runs(conn: &mut PgConnection, rows: &[&DeliveryRow]) -> Resul
 }
 
 /// A row of `deliveries` as Postgres has it.
-struct StoredDelivery {
-    message_id: String,
-    run: String,
-    tenant_id: String,
-    endpoint_id: String,
-    subscription_id: String,
-    event_id: String,
-    event_type: String,
-    kind: String,
-    source_topic: String,
-    source_partition: i32,
-    source_offset: i64,
-    status: String,
-    rank: i16,
-    held_partition: Option<i32>,
-    held_offset: Option<i64>,
-    attempt: i32,
-    last_status: Option<i32>,
-    last_error: Option<String>,
-    last_error_message: Option<String>,
-    next_attempt_at: Option<DateTime<Utc>>,
-    matched_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    payload_topic: Option<String>,
-    payload_partition: Option<i32>,
-    payload_offset: Option<i64>,
+pub(super) struct StoredDelivery {
+    pub message_id: String,
+    pub run: String,
+    pub tenant_id: String,
+    pub endpoint_id: String,
+    pub subscription_id: String,
+    pub event_id: String,
+    pub event_type: String,
+    pub kind: String,
+    pub source_topic: String,
+    pub source_partition: i32,
+    pub source_offset: i64,
+    pub status: String,
+    pub rank: i16,
+    pub held_partition: Option<i32>,
+    pub held_offset: Option<i64>,
+    pub attempt: i32,
+    pub last_status: Option<i32>,
+    pub last_error: Option<String>,
+    pub last_error_message: Option<String>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub matched_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub payload_topic: Option<String>,
+    pub payload_partition: Option<i32>,
+    pub payload_offset: Option<i64>,
 }
 
 impl StoredDelivery {
-    fn decode(self) -> Result<DeliveryRow, Error> {
+    pub fn decode(self) -> Result<DeliveryRow, Error> {
         let place = self.payload_topic.zip(self.payload_partition).zip(self.payload_offset);
         Ok(DeliveryRow {
             message_id: MessageId::from_trusted(self.message_id),

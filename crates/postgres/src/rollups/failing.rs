@@ -3,7 +3,6 @@
 use postrider_domain::{EndpointId, TenantId, rollup::Segment};
 use sqlx::{Error, PgConnection};
 
-use super::row::tenant_text;
 use crate::plans;
 
 /// An endpoint that failed, and what was counted of it.
@@ -25,6 +24,10 @@ pub struct FailingEndpoint {
     pub failed: i64,
 }
 
+/// How many tenants are looked into at first where all are asked about, and by how much more with each step.
+const FIRST_TENANTS: usize = 1;
+const MORE_TENANTS: usize = 8;
+
 /// The endpoints of `tenant` (none: of all) of which most attempts failed, at most `limit`. Where as many failed, that
 /// with more deliveries in the dead-letter queue comes first.
 ///
@@ -33,14 +36,61 @@ pub async fn failing(
     conn: &mut PgConnection,
     tenant: Option<&TenantId>,
     segment: Segment,
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<FailingEndpoint>, Error> {
     plans::by_value(conn).await?;
+    if let Some(tenant) = tenant {
+        return of_tenants(conn, &[tenant.to_string()], segment, limit).await;
+    }
+    let (tenants, most): (Vec<String>, Vec<i64>) = failing_tenants(conn, segment).await?.into_iter().unzip();
+    let (mut found, mut seen, mut more) = (Vec::new(), 0, FIRST_TENANTS);
+    while seen < tenants.len() && !is_decided(&found, limit, most[seen]) {
+        let next = tenants.len().min(seen + more);
+        found.extend(of_tenants(conn, &tenants[seen..next], segment, limit).await?);
+        found.sort_by(|a: &FailingEndpoint, b| {
+            (b.failed_attempts, b.failed, &a.endpoint).cmp(&(a.failed_attempts, a.failed, &b.endpoint))
+        });
+        found.truncate(limit);
+        (seen, more) = (next, more * MORE_TENANTS);
+    }
+    Ok(found)
+}
+
+/// Whether no endpoint of a tenant of which `most` attempts failed can be among the first `limit`.
+fn is_decided(found: &[FailingEndpoint], limit: usize, most: i64) -> bool {
+    found.len() >= limit && found.last().is_none_or(|last| last.failed_attempts > most)
+}
+
+/// The tenants of which something failed, and how many attempts: those with the most first.
+async fn failing_tenants(conn: &mut PgConnection, segment: Segment) -> Result<Vec<(String, i64)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT tenant_id, sum(failed_attempts)::bigint AS "failed_attempts!"
+           FROM rollups
+           WHERE grain = $1 AND bucket >= $2 AND bucket < $3
+               AND tenant_id <> '' AND endpoint_id = '' AND event_type = '' AND (failed_attempts > 0 OR failed > 0)
+           GROUP BY tenant_id
+           ORDER BY sum(failed_attempts) DESC, tenant_id"#,
+        segment.grain.as_str(),
+        segment.from.to_datetime(),
+        segment.to.to_datetime()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.tenant_id, row.failed_attempts)).collect())
+}
+
+/// The endpoints of these tenants of which most attempts failed.
+async fn of_tenants(
+    conn: &mut PgConnection,
+    tenants: &[String],
+    segment: Segment,
+    limit: usize,
+) -> Result<Vec<FailingEndpoint>, Error> {
     let rows = sqlx::query!(
         r#"WITH worst AS MATERIALIZED (
                SELECT tenant_id, endpoint_id, sum(failed_attempts) AS failed_attempts, sum(failed) AS failed
                FROM rollups
-               WHERE grain = $1 AND ($2::text = '' OR tenant_id = $2) AND bucket >= $3 AND bucket < $4
+               WHERE grain = $1 AND tenant_id = ANY($2::text[]) AND bucket >= $3 AND bucket < $4
                    AND endpoint_id <> '' AND (failed_attempts > 0 OR failed > 0)
                GROUP BY tenant_id, endpoint_id
                ORDER BY sum(failed_attempts) DESC, sum(failed) DESC, endpoint_id
@@ -59,10 +109,10 @@ pub async fn failing(
            LEFT JOIN endpoints ON endpoints.tenant_id = worst.tenant_id AND endpoints.id = worst.endpoint_id
            ORDER BY worst.failed_attempts DESC, worst.failed DESC, worst.endpoint_id"#,
         segment.grain.as_str(),
-        tenant_text(tenant),
+        tenants,
         segment.from.to_datetime(),
         segment.to.to_datetime(),
-        limit
+        i64::try_from(limit).unwrap_or(i64::MAX)
     )
     .fetch_all(conn)
     .await?;

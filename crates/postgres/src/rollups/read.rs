@@ -24,8 +24,8 @@ pub enum EventTypes<'a> {
     Total,
     /// Of this one.
     One(&'a str),
-    /// Of each apart.
-    Each,
+    /// Of each of these apart.
+    Among(&'a [String]),
 }
 
 impl<'a> Subject<'a> {
@@ -56,11 +56,11 @@ pub async fn read(
     segment: Segment,
 ) -> Result<Vec<Rollup>, Error> {
     plans::by_value(conn).await?;
-    let (only, each) = match (event_types, subject) {
-        (EventTypes::One(name), _) => (Some(name), false),
-        (EventTypes::Each, _) => (None, true),
-        (EventTypes::Total, Subject::Endpoint(..)) => (None, false),
-        (EventTypes::Total, Subject::Deployment | Subject::Tenant(_)) => (Some(""), false),
+    let (only, among) = match (event_types, subject) {
+        (EventTypes::One(name), _) => (Some(name), None),
+        (EventTypes::Among(names), _) => (None, Some(names)),
+        (EventTypes::Total, Subject::Endpoint(..)) => (None, None),
+        (EventTypes::Total, Subject::Deployment | Subject::Tenant(_)) => (Some(""), None),
     };
     let rows = sqlx::query_as!(
         StoredRollup,
@@ -69,7 +69,7 @@ pub async fn read(
            FROM rollups
            WHERE grain = $1 AND tenant_id = $2 AND endpoint_id = $3 AND bucket >= $4 AND bucket < $5
                AND ($6::text IS NULL OR event_type = $6)
-               AND (NOT $7::boolean OR event_type <> '')
+               AND ($7::text[] IS NULL OR event_type = ANY($7))
            ORDER BY bucket, event_type"#,
         segment.grain.as_str(),
         tenant_text(subject.tenant()),
@@ -77,9 +77,44 @@ pub async fn read(
         segment.from.to_datetime(),
         segment.to.to_datetime(),
         only,
-        each
+        among as Option<&[String]>
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(StoredRollup::decode).collect()
+}
+
+/// How much was counted of an event type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeCount {
+    /// The type.
+    pub event_type: String,
+    /// Requests.
+    pub attempts: i64,
+    /// Deliveries that ended in success or failure.
+    pub ended: i64,
+}
+
+/// The event types of `subject` in one part of a window. To be called in a transaction, as [`read`].
+pub async fn event_types(
+    conn: &mut PgConnection,
+    subject: Subject<'_>,
+    segment: Segment,
+) -> Result<Vec<TypeCount>, Error> {
+    plans::by_value(conn).await?;
+    let rows = sqlx::query!(
+        r#"SELECT event_type, sum(attempts)::bigint AS "attempts!", sum(delivered + failed)::bigint AS "ended!"
+           FROM rollups
+           WHERE grain = $1 AND tenant_id = $2 AND endpoint_id = $3 AND bucket >= $4 AND bucket < $5 AND event_type <> ''
+           GROUP BY event_type"#,
+        segment.grain.as_str(),
+        tenant_text(subject.tenant()),
+        endpoint_text(subject.endpoint()),
+        segment.from.to_datetime(),
+        segment.to.to_datetime(),
+    )
+    .fetch_all(conn)
+    .await?;
+    let counted = rows.into_iter();
+    Ok(counted.map(|it| TypeCount { event_type: it.event_type, attempts: it.attempts, ended: it.ended }).collect())
 }
