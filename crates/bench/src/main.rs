@@ -63,7 +63,7 @@ fn measure(command: &Command) -> anyhow::Result<bool> {
             Command::Load(options) => load::run(options).await,
             Command::Memory(options) => memory::run(options).await,
             Command::Isolation => isolation::run().await,
-            Command::Control(options) => control::run(options).await,
+            Command::Control(options) => Box::pin(control::run(options)).await,
             Command::Match(options) => matching::run(options).await,
             Command::MatchOne(options) => matching::measure_one(options).map(|()| true),
             Command::Raw(options) => raw::run(options).await.map(|()| true),

@@ -32,7 +32,7 @@ use session::SessionError;
 /// How the relay goes about it.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// How often it looks into an outbox that was empty.
+    /// How often it looks into the outbox, unless there is more in it than a batch.
     pub poll_interval: Duration,
     /// How long the record of a deletion is kept before it becomes a tombstone.
     pub keep_deletions: Duration,
@@ -40,7 +40,7 @@ pub struct RelayConfig {
 
 impl Default for RelayConfig {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_millis(50), keep_deletions: Duration::from_hours(30 * 24) }
+        Self { poll_interval: Duration::from_millis(100), keep_deletions: Duration::from_hours(30 * 24) }
     }
 }
 

@@ -8,3 +8,8 @@ DROP INDEX rollups_failing_anywhere;
 DROP INDEX deliveries_by_status;
 CREATE INDEX deliveries_by_status ON deliveries (tenant_id, status, matched_at, message_id, run)
     WHERE status <> 'delivered';
+
+-- Of one endpoint, too. What waits is counted by it, of an endpoint and of a tenant.
+DROP INDEX deliveries_pending;
+CREATE INDEX deliveries_by_endpoint_status ON deliveries (tenant_id, endpoint_id, status, matched_at, message_id, run)
+    WHERE status <> 'delivered';

@@ -4,10 +4,7 @@ use ipnet::IpNet;
 use postrider_domain::{KeyId, TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
 
-use crate::{
-    tenants::{self, TenantRow},
-    undecodable,
-};
+use crate::undecodable;
 
 /// The text of a key before its last rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +15,6 @@ pub struct PreviousText {
     pub hash: Vec<u8>,
     /// Until when it works.
     pub expires_at: Timestamp,
-}
-
-/// A key that was looked up by its text's public part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundKey {
-    /// The key.
-    pub row: ApiKeyRow,
-    /// The tenant that it belongs to.
-    pub tenant: Option<TenantRow>,
 }
 
 /// An API key's row.
@@ -145,16 +133,12 @@ fn stored(number: u32) -> i32 {
 }
 
 /// Looks a key up by the public part of its text, the present one or the one before, whomever it belongs to.
-pub async fn find_by_prefix(conn: &mut PgConnection, prefix: &str) -> Result<Option<FoundKey>, Error> {
-    let record = sqlx::query_as!(Record, "SELECT * FROM api_keys WHERE prefix = $1 OR previous_prefix = $1", prefix)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(row) = record.map(ApiKeyRow::try_from).transpose()? else { return Ok(None) };
-    let tenant = match &row.tenant {
-        Some(tenant) => tenants::get(conn, tenant).await?,
-        None => None,
-    };
-    Ok(Some(FoundKey { row, tenant }))
+pub async fn find_by_prefix(conn: &mut PgConnection, prefix: &str) -> Result<Option<ApiKeyRow>, Error> {
+    sqlx::query_as!(Record, "SELECT * FROM api_keys WHERE prefix = $1 OR previous_prefix = $1", prefix)
+        .fetch_optional(conn)
+        .await?
+        .map(TryInto::try_into)
+        .transpose()
 }
 
 /// Looks a key of a tenant (of operators, if none) up.

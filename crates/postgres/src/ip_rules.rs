@@ -23,19 +23,21 @@ pub async fn get(conn: &mut PgConnection, tenant: &TenantId) -> Result<Option<Ip
         sqlx::query!("SELECT allow, block, version, updated_at FROM ip_rules WHERE tenant_id = $1", tenant.as_str())
             .fetch_optional(conn)
             .await?;
-    let decode = |texts: Vec<String>| -> Result<Vec<IpNet>, Error> {
-        let networks: Result<Vec<IpNet>, AddrParseError> = texts.iter().map(|text| text.parse()).collect();
-        networks.map_err(|error| undecodable("allow or block", error))
-    };
     record
         .map(|record| {
             Ok(IpRulesRow {
-                rules: IpRules { allow: decode(record.allow)?, block: decode(record.block)? },
+                rules: IpRules { allow: networks(&record.allow)?, block: networks(&record.block)? },
                 version: record.version,
                 updated_at: Timestamp::from_datetime(record.updated_at),
             })
         })
         .transpose()
+}
+
+/// A column with networks.
+pub(crate) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Error> {
+    let networks: Result<Vec<IpNet>, AddrParseError> = texts.iter().map(|text| text.parse()).collect();
+    networks.map_err(|error| undecodable("allow or block", error))
 }
 
 /// Gives a tenant these rules instead of what it had. The caller has locked the tenant.

@@ -28,6 +28,7 @@ pub mod retention;
 pub mod rollups;
 pub mod secrets;
 pub mod security_events;
+pub mod standing;
 pub mod subscriptions;
 pub mod templates;
 pub mod tenant_usage;

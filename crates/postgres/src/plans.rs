@@ -14,12 +14,25 @@ pub async fn by_index(conn: &mut PgConnection) -> Result<(), Error> {
 const LONGEST_SEARCH: &str = "25s";
 
 /// Has every statement of this transaction planned for the values that it is given: where filters are optional and tables
-/// have partitions, only such a plan uses the right index of the right partition. None may take long
+/// have partitions, only such a plan uses the right index of the right partition. It uses one wherever there is one: how
+/// many rows pass several conditions at once is estimated far too high or too low. None may take long
 /// ([`took_too_long`](crate::took_too_long)).
 pub async fn by_value(conn: &mut PgConnection) -> Result<(), Error> {
+    searching(conn, "force_custom_plan").await
+}
+
+/// Has every statement of this transaction planned once for its connection, whatever the values: where tables have many
+/// partitions, planning takes much longer than looking into the indexes of each. Otherwise as [`by_value`].
+pub async fn once(conn: &mut PgConnection) -> Result<(), Error> {
+    searching(conn, "force_generic_plan").await
+}
+
+async fn searching(conn: &mut PgConnection, plan_cache_mode: &str) -> Result<(), Error> {
     sqlx::query_scalar!(
-        r#"SELECT set_config('plan_cache_mode', 'force_custom_plan', true) IS NOT NULL
-               AND set_config('statement_timeout', $1, true) IS NOT NULL AS "set!""#,
+        r#"SELECT set_config('plan_cache_mode', $1, true) IS NOT NULL
+               AND set_config('enable_seqscan', 'off', true) IS NOT NULL
+               AND set_config('statement_timeout', $2, true) IS NOT NULL AS "set!""#,
+        plan_cache_mode,
         LONGEST_SEARCH
     )
     .fetch_one(conn)

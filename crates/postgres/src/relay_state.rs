@@ -58,11 +58,6 @@ pub async fn note(conn: &mut PgConnection, behind: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a relay found the topic ahead of this database, so that what was revoked since is not revoked in it.
-pub async fn is_behind(conn: &mut PgConnection) -> Result<bool, Error> {
-    sqlx::query_scalar!("SELECT behind FROM relay_state").fetch_one(conn).await
-}
-
 /// Records that everything up to `seq` may be used in the topic from now on.
 pub async fn reserve(conn: &mut PgConnection, seq: i64) -> Result<(), Error> {
     sqlx::query!("UPDATE relay_state SET reserved_seq = greatest(reserved_seq, $1)", seq).execute(conn).await?;

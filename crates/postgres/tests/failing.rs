@@ -22,7 +22,7 @@ fn rollup(tenant: &str, endpoint: &str, day: u64, failed_attempts: u64) -> Rollu
             tenant: Some(TenantId::from_trusted(tenant)),
             endpoint: named.then(|| EndpointId::from_trusted(endpoint)),
             event_type: if named { "order.paid".to_owned() } else { String::new() },
-            bucket: Timestamp::EPOCH + Grain::Day.length() * u32::try_from(day).unwrap(),
+            bucket: Timestamp::EPOCH + Grain::Day.length() * u32::try_from(day).expect("few days"),
         },
         tally: Tally { attempts: failed_attempts + 1, failed_attempts, ..Tally::default() },
     }

@@ -66,9 +66,10 @@ pub async fn measure(plane: &Plane, length: Duration) -> anyhow::Result<Vec<Targ
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     reader.abort();
-    let arrivals = arrivals.lock();
-    let mut delays: Vec<Duration> =
-        sent.iter().map(|(edit, at)| arrivals[edit].saturating_duration_since(*at)).collect();
+    let mut delays: Vec<Duration> = {
+        let arrivals = arrivals.lock();
+        sent.iter().map(|(edit, at)| arrivals[edit].saturating_duration_since(*at)).collect()
+    };
     delays.sort_unstable();
     let late = delays[(delays.len() * 99).div_ceil(100) - 1];
     println!("  {rate:.0} edits/s; half arrive within {:?}, 99 of 100 within {late:?}", delays[delays.len() / 2]);

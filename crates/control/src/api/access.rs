@@ -11,9 +11,8 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 use postrider_domain::{KeyId, TenantId, Timestamp};
 use postrider_postgres::{
     PgConnection,
-    api_keys::{self, ApiKeyRow, FoundKey},
-    relay_state,
-    tenants::{self, TenantRow},
+    api_keys::{self, ApiKeyRow},
+    standing::{self, Standing, TenantStanding},
 };
 use serde_json::json;
 
@@ -166,31 +165,26 @@ impl Asking<'_> {
             let detail = "too many keys that don't work came from this address; wait, and use one that does";
             return Err(Problem::new(ProblemKind::LockedOut, detail).retry_after(wait));
         }
-        if relay_state::is_behind(&mut *self.state.pool.acquire().await?).await? {
-            let detail = "the database was restored from an older backup, so that nobody's key can be believed until \
-                          the operator has run `postrider config republish --new-epoch`; try again later";
-            return Err(Problem::new(ProblemKind::Unavailable, detail));
-        }
         let Some(key) = KeyText::parse(token) else {
             return match self.state.access.tokens().filter(|_| Tokens::is_token(token)) {
                 Some(tokens) => self.bearer(tokens, token).await,
                 None => Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?),
             };
         };
-        let found = {
-            let mut conn = self.state.pool.acquire().await?;
-            api_keys::find_by_prefix(&mut conn, key.prefix()).await?
-        };
-        let Some(found) = found else {
+        let mut conn = self.state.pool.acquire().await?;
+        let found = api_keys::find_by_prefix(&mut conn, key.prefix()).await?;
+        let own = standing(&mut conn, found.as_ref().and_then(|row| row.tenant.as_ref())).await?;
+        drop(conn);
+        let Some(row) = found else {
             return Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?);
         };
-        if let Err(why) = check_key(&key, &found.row, &self.state.key_ring, self.now) {
-            return Err(self.bad_key(Some(&found.row), &why.to_string()).await?);
+        if let Err(why) = check_key(&key, &row, &self.state.key_ring, self.now) {
+            return Err(self.bad_key(Some(&row), &why.to_string()).await?);
         }
-        let let_through = self.let_through(&found);
-        self.state.access.usage().note(&found.row.id, &self.route, let_through.is_err(), self.now);
+        let let_through = self.let_through(&row, own.as_ref());
+        self.state.access.usage().note(&row.id, &self.route, let_through.is_err(), self.now);
         let_through?;
-        self.identify(found).await
+        self.identify(row, own).await
     }
 
     /// The bearer of another issuer's token.
@@ -202,27 +196,22 @@ impl Asking<'_> {
             }
             Err(why) => return Err(self.bad_key(None, &why.to_string()).await?),
         };
-        let mut conn = self.state.pool.acquire().await?;
-        let own = match &token.tenant {
-            Some(tenant) => Some(
-                tenants::get(&mut conn, tenant)
-                    .await?
-                    .ok_or_else(|| Problem::new(ProblemKind::Forbidden, "the token's tenant does not exist here"))?,
-            ),
-            None => None,
-        };
-        if own.as_ref().is_some_and(|tenant| tenant.suspended.is_some()) {
+        let own = standing(&mut *self.state.pool.acquire().await?, token.tenant.as_ref()).await?;
+        if token.tenant.is_some() && own.is_none() {
+            return Err(Problem::new(ProblemKind::Forbidden, "the token's tenant does not exist here"));
+        }
+        if own.as_ref().is_some_and(|tenant| tenant.is_suspended) {
             return Err(suspended());
         }
         if let Some(tenant) = &own {
-            ip_rules::admit(&mut conn, self.state, &tenant.id, None, self.remote_addr, self.now).await?;
+            ip_rules::admit(self.state, tenant, None, self.remote_addr, self.now)?;
         }
         self.names_no_other(own.as_ref(), None)?;
-        let tenant = effective_tenant(&mut conn, own, self.named).await?;
+        let tenant = effective_tenant(self.state, own, self.named).await?;
         Ok(Caller {
             credential: Credential::Token(token.subject),
             key_tenant: token.tenant,
-            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.quotas.publish_per_second),
+            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.publish_per_second),
             tenant: tenant.map(|tenant| tenant.id),
             scopes: token.scopes,
             remote_addr: self.remote_addr,
@@ -230,8 +219,7 @@ impl Asking<'_> {
     }
 
     /// Whether a key that works may be used here and now.
-    fn let_through(&self, found: &FoundKey) -> Result<(), Problem> {
-        let row = &found.row;
+    fn let_through(&self, row: &ApiKeyRow, tenant: Option<&TenantStanding>) -> Result<(), Problem> {
         if !row.allowed_cidrs.is_empty() && !is_in(&row.allowed_cidrs, self.remote_addr) {
             self.note(SecurityKind::AddressBlocked, Some(row), "the key's allowed_cidrs have no such address");
             let detail = "the API key may not be used from this address: its allowed_cidrs say from where";
@@ -248,27 +236,25 @@ impl Asking<'_> {
                 return Err(Problem::new(ProblemKind::RateLimited, detail).retry_after(wait));
             }
         }
-        if found.tenant.as_ref().is_some_and(|tenant| tenant.suspended.is_some()) {
+        if tenant.is_some_and(|tenant| tenant.is_suspended) {
             return Err(suspended());
         }
         Ok(())
     }
 
-    async fn identify(self, found: FoundKey) -> Result<Caller, Problem> {
-        let FoundKey { row, tenant } = found;
-        let mut conn = self.state.pool.acquire().await?;
+    async fn identify(self, row: ApiKeyRow, own: Option<TenantStanding>) -> Result<Caller, Problem> {
         if row.last_used_at.is_none_or(|last| self.now.since(last) >= LAST_USE_PRECISION) {
-            api_keys::touch(&mut conn, &row.id, self.now).await?;
+            api_keys::touch(&mut *self.state.pool.acquire().await?, &row.id, self.now).await?;
         }
-        if let Some(tenant) = &tenant {
-            ip_rules::admit(&mut conn, self.state, &tenant.id, Some(&row.id), self.remote_addr, self.now).await?;
+        if let Some(tenant) = &own {
+            ip_rules::admit(self.state, tenant, Some(&row.id), self.remote_addr, self.now)?;
         }
-        self.names_no_other(tenant.as_ref(), Some(&row.id))?;
-        let tenant = effective_tenant(&mut conn, tenant, self.named).await?;
+        self.names_no_other(own.as_ref(), Some(&row.id))?;
+        let tenant = effective_tenant(self.state, own, self.named).await?;
         Ok(Caller {
             credential: Credential::ApiKey(row.id),
             key_tenant: row.tenant,
-            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.quotas.publish_per_second),
+            publish_per_second: tenant.as_ref().and_then(|tenant| tenant.publish_per_second),
             tenant: tenant.map(|tenant| tenant.id),
             scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             remote_addr: self.remote_addr,
@@ -276,7 +262,7 @@ impl Asking<'_> {
     }
 
     /// Refuses a tenant's key that names another tenant, and notes it.
-    fn names_no_other(&self, own: Option<&TenantRow>, key: Option<&KeyId>) -> Result<(), Problem> {
+    fn names_no_other(&self, own: Option<&TenantStanding>, key: Option<&KeyId>) -> Result<(), Problem> {
         let (Some(own), Some(named)) = (own, &self.named) else { return Ok(()) };
         if own.id == *named {
             return Ok(());
@@ -331,19 +317,27 @@ fn route(request: &Request) -> Arc<str> {
     format!("{} {path}", request.method()).into()
 }
 
+/// How a caller's tenant stands, unless nobody can be believed.
+async fn standing(conn: &mut PgConnection, tenant: Option<&TenantId>) -> Result<Option<TenantStanding>, Problem> {
+    let Standing { is_behind, tenant } = standing::get(conn, tenant).await?;
+    if is_behind {
+        let detail = "the database was restored from an older backup, so that nobody's key can be believed until the \
+                      operator has run `postrider config republish --new-epoch`; try again later";
+        return Err(Problem::new(ProblemKind::Unavailable, detail));
+    }
+    Ok(tenant)
+}
+
 /// The tenant that a request is about: a tenant's key's own, or the one that an operator names, which must exist.
 async fn effective_tenant(
-    conn: &mut PgConnection,
-    of_key: Option<TenantRow>,
+    state: &ApiState,
+    own: Option<TenantStanding>,
     named: Option<TenantId>,
-) -> Result<Option<TenantRow>, Problem> {
-    match (of_key, named) {
-        (None, None) => Ok(None),
-        (None, Some(named)) => match tenants::get(conn, &named).await? {
-            Some(row) => Ok(Some(row)),
-            None => Err(Problem::not_found("tenant", named.as_str()).at(TENANT_HEADER)),
-        },
-        (Some(own), _) => Ok(Some(own)),
+) -> Result<Option<TenantStanding>, Problem> {
+    let Some(named) = named.filter(|_| own.is_none()) else { return Ok(own) };
+    match standing(&mut *state.pool.acquire().await?, Some(&named)).await? {
+        Some(tenant) => Ok(Some(tenant)),
+        None => Err(Problem::not_found("tenant", named.as_str()).at(TENANT_HEADER)),
     }
 }
 

@@ -6,7 +6,10 @@ use poem_openapi::{
     param::{Path, Query},
 };
 use postrider_domain::{EndpointId, ErrorClass, EventId, MessageId, Run, TenantId, Timestamp};
-use postrider_postgres::delivery_log::{self, DeliveryFilter, DeliveryStatus};
+use postrider_postgres::{
+    delivery_log::{self, DeliveryFilter, DeliveryStatus},
+    rollups::Subject,
+};
 
 use super::{
     access::Authenticated,
@@ -172,7 +175,12 @@ impl Deliveries {
         };
         let queued = if tenant.is_none() { queued.await } else { None };
         let mut transaction = state.pool.begin_for(tenant).await?;
-        let counts = delivery_log::pending(&mut transaction, tenant, endpoint.as_ref(), MAX_COUNTED).await?;
+        let subject = match (tenant, &endpoint) {
+            (None, _) => Subject::Deployment,
+            (Some(tenant), None) => Subject::Tenant(tenant),
+            (Some(tenant), Some(endpoint)) => Subject::Endpoint(tenant, endpoint),
+        };
+        let counts = delivery_log::pending(&mut transaction, subject, MAX_COUNTED).await?;
         transaction.commit().await?;
         Ok(Found(PendingDeliveries::of(counts, queued)))
     }

@@ -60,10 +60,10 @@ impl EndpointActions {
         let precondition = etag::if_match(if_match.as_deref())?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoint_state::pause(edit, tenant, &parse_id(&id)?)
+        let known = manage::endpoint_state::pause(edit, tenant, &parse_id(&id)?)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// Resume an endpoint
@@ -88,10 +88,10 @@ impl EndpointActions {
         let precondition = etag::if_match(if_match.as_deref())?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoint_state::resume(edit, tenant, &endpoint, held)
+        let known = manage::endpoint_state::resume(edit, tenant, &endpoint, held)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// Disable an endpoint
@@ -116,10 +116,10 @@ impl EndpointActions {
         let reason = body.0.check()?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoint_state::disable(edit, tenant, &endpoint, reason)
+        let known = manage::endpoint_state::disable(edit, tenant, &endpoint, reason)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// Enable an endpoint
@@ -144,10 +144,10 @@ impl EndpointActions {
         let reason = body.0.check()?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoint_state::enable(edit, tenant, &endpoint, reason.as_deref())
+        let known = manage::endpoint_state::enable(edit, tenant, &endpoint, reason.as_deref())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// List an endpoint's history

@@ -106,10 +106,10 @@ impl EndpointVerification {
 
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoint_state::verified(edit, tenant, &endpoint, &row.url, allowed)
+        let known = manage::endpoint_state::verified(edit, tenant, &endpoint, &row.url, allowed)
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     auth::Scope,
     clock,
-    manage::{self, Edit},
+    manage::{self, Edit, endpoints::Known},
 };
 
 /// The operations.
@@ -107,8 +107,9 @@ impl Endpoints {
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
+        let activity = endpoint_activity::list(&mut conn, tenant, &[&row.id]).await?.pop();
         drop(conn);
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, Known { row, activity }, state)?)
     }
 
     /// Change an endpoint
@@ -134,10 +135,10 @@ impl Endpoints {
         let patch = body.0.check(state).await?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
+        let known = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// Replace an endpoint
@@ -162,10 +163,10 @@ impl Endpoints {
         let patch = body.0.check(state).await?;
         let actor = auth.0.actor();
         let edit = Edit::new(state, &actor, clock::now()).only_if(&precondition);
-        let row = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
+        let known = manage::endpoints::update(edit, tenant, &endpoint, patch, &mut clock::rng())
             .await
             .map_err(|error| validate::not_managed(error, &id))?;
-        Ok(versioned(&auth, row, state).await?)
+        Ok(versioned(&auth, known, state)?)
     }
 
     /// Delete an endpoint
@@ -193,16 +194,11 @@ impl Endpoints {
     }
 }
 
-/// The answer for a row.
-pub(super) async fn versioned(
-    auth: &Authenticated,
-    row: EndpointRow,
-    state: &ApiState,
-) -> Result<Versioned<Endpoint>, Problem> {
-    let mut conn = state.pool.tenant(&row.tenant).await?;
-    let totals = endpoint_activity::list(&mut conn, &row.tenant, &[&row.id]).await?.pop();
+/// The answer for an endpoint.
+pub(super) fn versioned(auth: &Authenticated, known: Known, state: &ApiState) -> Result<Versioned<Endpoint>, Problem> {
+    let Known { row, activity } = known;
     let version = row.version;
-    Ok(Versioned { body: Endpoint::read_by(&auth.0, row, totals, &state.key_ring)?, version })
+    Ok(Versioned { body: Endpoint::read_by(&auth.0, row, activity, &state.key_ring)?, version })
 }
 
 pub(super) fn parse_id(text: &str) -> Result<EndpointId, Problem> {

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, types::Example};
 use postrider_domain::{
-    KeyId, TenantId, Timestamp,
+    KeyId, Timestamp,
     egress::IpNet,
     ip_rules::{Admission, IpRules as Rules},
 };
 use postrider_postgres::{
-    PgConnection,
     ip_rules::{self, IpRulesRow},
+    standing::TenantStanding,
 };
 use serde::Deserialize;
 
@@ -163,20 +163,18 @@ fn not_locked_out(rules: &Rules, remote_addr: Option<IpAddr>) -> Result<(), Prob
 }
 
 /// Refuses a request with a tenant's key from an address that the tenant does not allow, and notes it.
-pub(super) async fn admit(
-    conn: &mut PgConnection,
+pub(super) fn admit(
     state: &ApiState,
-    tenant: &TenantId,
+    tenant: &TenantStanding,
     key: Option<&KeyId>,
     remote_addr: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<(), Problem> {
-    let Some(row) = ip_rules::get(conn, tenant).await? else { return Ok(()) };
-    let Some(address) = remote_addr else { return Ok(()) };
-    if row.rules.admit(address) == Admission::Allowed {
+    let (Some(rules), Some(address)) = (&tenant.ip_rules, remote_addr) else { return Ok(()) };
+    if rules.admit(address) == Admission::Allowed {
         return Ok(());
     }
-    let origin = Origin { tenant: Some(tenant.clone()), key: key.cloned(), remote_addr };
+    let origin = Origin { tenant: Some(tenant.id.clone()), key: key.cloned(), remote_addr };
     state.security.note(now, SecurityKind::AddressBlocked, origin, "the tenant's address rules do not allow it");
     let detail = format!("the tenant's address rules do not allow requests from {address}; have them changed");
     Err(Problem::new(ProblemKind::Forbidden, detail))

@@ -7,7 +7,10 @@ use postrider_postgres::{
     endpoints::{Disabled, DisabledReason, EndpointRow},
 };
 
-use super::{Edit, ManageError, endpoints::change};
+use super::{
+    Edit, ManageError,
+    endpoints::{Known, change},
+};
 use crate::audit::Actor;
 
 /// What becomes of what was held for an endpoint that is resumed.
@@ -20,7 +23,7 @@ pub enum Held {
 }
 
 /// Pauses an endpoint: what comes for it is held until it is resumed.
-pub async fn pause(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<EndpointRow, ManageError> {
+pub async fn pause(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.pause", None), |mut row| {
         row.settings.paused = true;
         Ok(row)
@@ -29,12 +32,7 @@ pub async fn pause(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId) -> Result
 }
 
 /// Resumes an endpoint, and clears an automatic disable that the data plane knows of.
-pub async fn resume(
-    edit: Edit<'_>,
-    tenant: &TenantId,
-    id: &EndpointId,
-    held: Held,
-) -> Result<EndpointRow, ManageError> {
+pub async fn resume(edit: Edit<'_>, tenant: &TenantId, id: &EndpointId, held: Held) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.resume", None), |row| Ok(resumed(row, held))).await
 }
 
@@ -44,7 +42,7 @@ pub async fn disable(
     tenant: &TenantId,
     id: &EndpointId,
     note: Option<String>,
-) -> Result<EndpointRow, ManageError> {
+) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.disable", None), |mut row| {
         set_enabled(&mut row, false, note, edit.now);
         Ok(row)
@@ -59,7 +57,7 @@ pub async fn enable(
     tenant: &TenantId,
     id: &EndpointId,
     note: Option<&str>,
-) -> Result<EndpointRow, ManageError> {
+) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.enable", note), |mut row| {
         if !row.enabled {
             start_afresh(&mut row);
@@ -78,7 +76,7 @@ pub async fn verified(
     id: &EndpointId,
     url: &Sealed,
     allowed: Option<RateLimit>,
-) -> Result<EndpointRow, ManageError> {
+) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.verify", Some("it was verified")), |mut row| {
         if row.url != *url {
             return Err(ManageError::Conflict("the URL was changed while it was verified: verify the new one".into()));

@@ -13,7 +13,8 @@ use postrider_domain::{
     seal::{KeyRing, Sealed, SealedAt},
 };
 use postrider_postgres::{
-    PgConnection, endpoint_activity,
+    PgConnection,
+    endpoint_activity::{self, ActivityRow},
     endpoints::{self, DisabledReason, EndpointRow, RotationSchedule, Verification},
     outbox, secrets as secret_rows,
     subscriptions::{self, SubscriptionRow},
@@ -180,8 +181,17 @@ pub async fn update(
     id: &EndpointId,
     patch: EndpointPatch,
     rng: &mut (impl CryptoRng + Send),
-) -> Result<EndpointRow, ManageError> {
+) -> Result<Known, ManageError> {
     change(edit, tenant, id, ("endpoint.update", None), |row| patched(edit, row, patch, rng)).await
+}
+
+/// An endpoint, and what it has come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The endpoint.
+    pub row: EndpointRow,
+    /// What was counted of it; none if nothing was.
+    pub activity: Option<ActivityRow>,
 }
 
 /// Changes a row, its version one higher, in a transaction. `note` is what is said to its being enabled.
@@ -191,7 +201,7 @@ pub(super) async fn change(
     id: &EndpointId,
     (action, note): (&'static str, Option<&str>),
     change: impl FnOnce(EndpointRow) -> Result<EndpointRow, ManageError>,
-) -> Result<EndpointRow, ManageError> {
+) -> Result<Known, ManageError> {
     let mut tx = edit.pool.tenant(tenant).await?;
     let before = endpoints::get_for_update(&mut tx, tenant, id).await?.ok_or(ManageError::NotFound("endpoint"))?;
     edit.precondition.check(before.version)?;
@@ -209,8 +219,9 @@ pub(super) async fn change(
     };
     let secrets = secrets.into_iter().map(|secret| secret.secret).collect();
     edit.publish(&mut tx, row.version, &entry(&row, secrets), change).await?;
+    let activity = endpoint_activity::list(&mut tx, tenant, &[id]).await?.pop();
     tx.commit().await?;
-    Ok(row)
+    Ok(Known { row, activity })
 }
 
 /// Deletes an endpoint and its subscriptions.

@@ -28,10 +28,10 @@ pub(super) async fn take_over(
     let ends: Vec<(String, Timestamp)> = entries.values().filter_map(ended).collect();
     for (prefix, at) in ends {
         if let Some(key) = api_keys::find_by_prefix(conn, &prefix).await?
-            && choice.bring_back.contains(key.row.id.as_str())
+            && choice.bring_back.contains(key.id.as_str())
         {
             entries.retain(|_, entry| ended(entry).is_none_or(|(ended, _)| ended != prefix));
-            report.brought_back.push(key.row.id.to_string());
+            report.brought_back.push(key.id.to_string());
         } else if let Some(row) = api_keys::end_text(conn, &prefix, at, edit.now).await? {
             note(edit, conn, &row, report).await?;
         }

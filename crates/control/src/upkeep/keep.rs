@@ -126,10 +126,10 @@ impl Rows {
     async fn delete(self, pool: &Database, before: Timestamp) -> Result<(), Error> {
         loop {
             let mut transaction = pool.begin().await?;
-            let deleted = match retention::try_lock(&mut transaction, PATIENCE).await? {
-                true => self.delete_batch(&mut transaction, before).await?,
-                false => 0,
-            };
+            let mut deleted = 0;
+            if retention::try_lock(&mut transaction, PATIENCE).await? {
+                deleted = self.delete_batch(&mut transaction, before).await?;
+            }
             // Also where nothing was: a lock that is only dropped is still held when the next one is tried.
             transaction.commit().await?;
             if deleted == 0 {

@@ -189,8 +189,8 @@ async fn what_keys_and_tenants_did_is_kept_as_long_as_counts_by_day() {
     let (_server, pool) = database().await;
     let mut conn = pool.acquire().await.unwrap();
     let mut rng = StdRng::seed_from_u64(7);
-    let ring = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
-    let made = create_operator_key(&mut conn, &ring, "usage", None, now(), &mut rng).await.unwrap();
+    let keys = KeyRing::parse(&KeyRing::generate_text(&mut rng)).unwrap();
+    let made = create_operator_key(&mut conn, &keys, "usage", None, now(), &mut rng).await.unwrap();
     let day = |ago: u32| (now() - DAY * ago).to_datetime().date_naive();
     for ago in [801, 799] {
         let row = UsageRow {
@@ -207,7 +207,7 @@ async fn what_keys_and_tenants_did_is_kept_as_long_as_counts_by_day() {
     keep(&pool, &Retention::default(), now()).await.unwrap();
     let used = api_key_usage::list(&mut conn, None, &made.0.id, day(900), 10).await.unwrap();
     assert_eq!(used.iter().map(|(day, ..)| *day).collect::<Vec<_>>(), [day(799)]);
-    let begun = async |ago| tenant_usage::get(&mut *pool.acquire().await.unwrap(), &tenant(), day(ago)).await.unwrap();
+    let begun = async |ago| tenant_usage::get(&mut pool.acquire().await.unwrap(), &tenant(), day(ago)).await.unwrap();
     assert_eq!((begun(801).await, begun(799).await), (0, 5));
 }
 

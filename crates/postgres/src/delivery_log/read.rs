@@ -11,56 +11,13 @@ use postrider_domain::{
 use sqlx::{Error, PgConnection, types::Json};
 
 use super::{AttemptRow, DeliveryRow, DeliveryStatus, HeldAt, UnknownStatus, write::column};
-use crate::{plans, undecodable};
+use crate::undecodable;
 
 /// The most runs of one message that are read at once.
 const MAX_RUNS: i64 = 100;
 
 /// The most attempts of one message that are read at once.
 const MAX_ATTEMPTS: i64 = 500;
-
-/// How many deliveries wait in each way, as far as they were counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PendingCounts {
-    /// Put aside for a short while.
-    pub waiting: i64,
-    /// Put aside until their endpoint has room.
-    pub held: i64,
-    /// To be tried again.
-    pub retrying: i64,
-    /// Whether there may be more: counting stops at `limit`.
-    pub more: bool,
-}
-
-/// Counts what waits of `tenant` (none: of all), or of one of its endpoints: of each kind `limit` at most. To be called
-/// in a transaction, as [`list`].
-pub async fn pending(
-    conn: &mut PgConnection,
-    tenant: Option<&TenantId>,
-    endpoint: Option<&EndpointId>,
-    limit: i64,
-) -> Result<PendingCounts, Error> {
-    plans::by_value(conn).await?;
-    let mut counts = [0; 3];
-    for (count, status) in counts.iter_mut().zip(["waiting", "held", "retrying"]) {
-        // The partial index's own condition, so that any plan may use it.
-        *count = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM (
-                   SELECT 1 FROM deliveries
-                   WHERE ($1::text IS NULL OR tenant_id = $1) AND status = $2 AND status IN ('waiting', 'held', 'retrying')
-                       AND ($3::text IS NULL OR endpoint_id = $3)
-                   LIMIT $4) AS counted"#,
-            tenant.map(TenantId::as_str),
-            status,
-            endpoint.map(EndpointId::as_str),
-            limit,
-        )
-        .fetch_one(&mut *conn)
-        .await?;
-    }
-    let [waiting, held, retrying] = counts;
-    Ok(PendingCounts { waiting, held, retrying, more: counts.contains(&limit) })
-}
 
 /// How far the live runs of these messages of `tenant` have come, as far as they are logged.
 pub async fn live_statuses(

@@ -104,9 +104,9 @@ async fn watch(api: &ServerApi, mut replay: Value, run: &RunArguments, json: boo
     let id = cell(replay.get("id"));
     if run.detach {
         if json {
-            print::line(&replay)
+            print::line(&replay);
         } else {
-            print::line(&id)
+            print::line(&id);
         }
         return Ok(());
     }

@@ -82,8 +82,8 @@ async fn sent(api: &ServerApi, message: &str, run: &str) -> Result<Option<Vec<Va
     let found = patiently(async || api.get(&path).await).await?;
     let runs = found["runs"].as_array().into_iter().flatten();
     let attempts = runs.filter(|it| it["delivery"]["run"] == *run).filter_map(|it| it["attempts"].as_array()).flatten();
-    let headers = attempts.filter_map(|attempt| attempt["request_headers"].as_array());
-    Ok(headers.filter(|headers| !headers.is_empty()).last().cloned())
+    let mut headers = attempts.filter_map(|attempt| attempt["request_headers"].as_array());
+    Ok(headers.rfind(|headers| !headers.is_empty()).cloned())
 }
 
 async fn payload(api: &ServerApi, message: &str, run: &str) -> Result<Value, Failure> {

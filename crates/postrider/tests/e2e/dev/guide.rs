@@ -2,9 +2,9 @@
 
 use std::{fs, process::Stdio};
 
-use postrider_testkit::{PostriderCommand, PostriderProcess, eventually};
+use postrider_testkit::{PostriderCommand, PostriderProcess, eventually, free_port};
 use serde_json::Value;
-use tokio::{net::TcpListener, process::Command};
+use tokio::process::Command;
 
 use crate::support::{Context, LIMIT, Test, binary, tests};
 
@@ -34,9 +34,7 @@ async fn the_guides_own_commands_lead_to_a_verified_delivery(_: Context) {
     };
     assert_eq!(dev, "postrider dev\n");
 
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
+    let port = free_port().unwrap();
     // As a user would: their own keys, and here a port that is free. After what takes a moment, they look again.
     let with_key = |step: &str, key: &str| step.replace("pr_…", sample[key].as_str().unwrap());
     let script = [
@@ -58,7 +56,7 @@ async fn the_guides_own_commands_lead_to_a_verified_delivery(_: Context) {
     let folder = tempfile::tempdir().unwrap();
     let said = fs::File::create(folder.path().join("said.txt")).unwrap();
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).current_dir(folder.path()).env("PORT", port).env("PYTHONUNBUFFERED", "1");
+    bash.args(["-c", &script]).current_dir(folder.path()).env("PORT", port.to_string()).env("PYTHONUNBUFFERED", "1");
     bash.stdin(Stdio::null()).stdout(said).kill_on_drop(true);
     let ended = tokio::time::timeout(LIMIT, bash.status()).await;
     let read = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap_or_default();

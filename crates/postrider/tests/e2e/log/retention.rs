@@ -57,7 +57,7 @@ async fn partitions_are_there_ahead_and_what_is_past_its_time_goes_while_it_stay
     let now = clock::now();
     for table in Kept::ALL {
         let lacks = async |since: Timestamp, until: Timestamp| {
-            retention::missing(&mut *pool.acquire().await.unwrap(), table, since, since, until).await.unwrap()
+            retention::missing(&mut pool.acquire().await.unwrap(), table, since, since, until).await.unwrap()
         };
         eventually(LIMIT, "partitions to be made ahead", async || {
             lacks(now, now + 6 * 24 * HOUR).await.is_empty().then_some(())

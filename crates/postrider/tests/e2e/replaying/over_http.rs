@@ -151,9 +151,13 @@ async fn a_subscription_is_backfilled_over_the_api(context: Context) {
     hook.wait_for(EVENTS / 2 + 1).await;
     assert_eq!(receiver.webhook_ids("/late").len(), EVENTS / 2 + 1, "each once, under its own id");
     assert_eq!(hook.count(), EVENTS / 2 + 1);
-    let chain = tenant.api.get(&format!("/v1/deliveries/{}", hook.message_id("1"))).await.unwrap().1;
-    let run = chain["runs"][0]["delivery"]["run"].as_str().unwrap_or_default().to_owned();
-    assert!(run.starts_with(replay["id"].as_str().unwrap()), "{chain}");
+    let path = format!("/v1/deliveries/{}", hook.message_id("1"));
+    let run = eventually(LIMIT, "the delivery in the log", async || {
+        let chain = tenant.api.get(&path).await.unwrap().1;
+        chain["runs"][0]["delivery"]["run"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(run.starts_with(replay["id"].as_str().unwrap()), "{run}");
 }
 
 /// A replay once it is as wanted.

@@ -77,7 +77,8 @@ impl Searcher {
         for secret in secrets {
             for (form, bytes) in forms_of(&secret.bytes) {
                 names.push(format!("{} ({form})", secret.name));
-                forms.push(format!("({})", bytes.iter().map(|byte| format!(r"\x{byte:02X}")).collect::<String>()));
+                let escaped: Vec<String> = bytes.iter().map(|byte| format!(r"\x{byte:02X}")).collect();
+                forms.push(format!("({})", escaped.concat()));
             }
         }
         let forms = RegexBuilder::new(&forms.join("|")).unicode(false).size_limit(64 << 20).build().unwrap();

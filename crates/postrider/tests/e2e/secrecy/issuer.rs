@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Signs by EdDSA. Stops when dropped.
+/// Signs by `EdDSA`. Stops when dropped.
 pub struct Issuer {
     key: SigningKey,
     jwks_url: String,

@@ -6,11 +6,11 @@ use std::{
     process::Stdio,
 };
 
-use postrider_testkit::eventually;
+use postrider_testkit::{eventually, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
 };
 
@@ -83,13 +83,18 @@ impl Program {
 
     /// Starts a receiver, and waits until it listens.
     pub async fn listen(mut self, secret: &str) -> Listening {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port().unwrap();
         let variables = [("PORT", port.to_string()), ("SERVER_PORT", port.to_string())];
         let child = self.command.envs(variables).env("WEBHOOK_SECRET", secret).env("SERVER_ADDRESS", "127.0.0.1");
-        let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        eventually(LIMIT, "the snippet to listen", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+        let said = self.folder.path().join("said.txt");
+        let mut child = child.stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
+        eventually(LIMIT, "the snippet to listen", async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("it ended with {status}: {}", fs::read_to_string(&said).unwrap());
+            }
+            TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
         Listening { url: format!("http://127.0.0.1:{port}/webhooks"), _child: child, _folder: self.folder }
     }
 
