@@ -9,7 +9,7 @@ use postrider_postgres::{
 };
 
 /// The most counts that are added up in one transaction.
-const MAX_DELTAS: i64 = 20_000;
+const MAX_DELTAS: i64 = 100_000;
 /// The most rows in one statement.
 const MAX_ROWS: usize = 2_000;
 
