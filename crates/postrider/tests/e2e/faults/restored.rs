@@ -47,7 +47,7 @@ async fn a_restored_backup_brings_back_neither_deleted_endpoints_nor_revoked_key
     // A process that reads the topic from its beginning finds it complete, as the running one does.
     deliver(&deployment, &world.tenant, "2").await;
     everybody_has(&receiver, 2).await;
-    deployment.kill().await;
+    deployment.terminate().await;
     deployment.start_all().await;
     world.tenant = world.tenant.at(&deployment);
     deliver(&deployment, &world.tenant, "3").await;
