@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The most changes that are published in one transaction.
-const MAX_BATCH_ROWS: i64 = 200;
+const MAX_BATCH_ROWS: i64 = 500;
 /// The most audit records without a change of the directory that are chained in one transaction.
 const MAX_CHAINED_ALONE: i64 = 1_000;
 /// The most deletion records that become tombstones in one transaction.
