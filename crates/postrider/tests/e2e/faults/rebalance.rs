@@ -9,15 +9,16 @@ pub fn tests() -> Vec<Test> {
     tests![a_process_that_joins_and_leaves_under_load_loses_nothing]
 }
 
-const PER_SECOND: u32 = 60;
+const PER_SECOND: u32 = 30;
+/// So many that the second process is all but sure to get the partition of some.
+const ENDPOINTS: usize = 12;
 
 async fn a_process_that_joins_and_leaves_under_load_loses_nothing(context: Context) {
     let deployment = Deployment::start(&context, "rebalance").await;
     let tenant = deployment.tenant().await;
     let receiver = deployment.receiver().await;
-    // Several endpoints, so that both processes have something to send.
     let mut hooks = Vec::new();
-    for number in 0..6 {
+    for number in 0..ENDPOINTS {
         hooks.push(Hook::create(&tenant, &receiver, &format!("/{number}"), json!({})).await);
     }
     deployment.synced().await;
