@@ -96,7 +96,7 @@ pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError>
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         // Less than a batch waits for more: a batch of few costs about as much as one of many.
-        while !shutdown.soft.is_cancelled() && tenure.publish_next().await?.is_full() {}
+        while !shutdown.soft.is_cancelled() && tenure.publish_next().await? {}
         while !shutdown.soft.is_cancelled() && tenure.chain_the_rest().await? {}
         tokio::select! {
             () = shutdown.soft.cancelled() => return Ok(()),
@@ -106,16 +106,6 @@ pub async fn run(relay: &Relay, shutdown: &Shutdown) -> Result<(), SessionError>
                 tenure.sweep(relay.config.keep_deletions).await?;
             }
         }
-    }
-}
-
-/// How many changes were published at once.
-struct Published(usize);
-
-impl Published {
-    /// Whether there may be more of them.
-    fn is_full(&self) -> bool {
-        i64::try_from(self.0).is_ok_and(|rows| rows >= MAX_BATCH_ROWS)
     }
 }
 
@@ -170,13 +160,13 @@ impl Tenure {
         Ok(tenure)
     }
 
-    /// Publishes the oldest changes.
-    async fn publish_next(&mut self) -> Result<Published, SessionError> {
+    /// Publishes the oldest changes. True if there were as many as are published at once, so that there may be more.
+    async fn publish_next(&mut self) -> Result<bool, SessionError> {
         let rows = outbox::first(&mut self.connection, MAX_BATCH_ROWS).await?;
-        let published = Published(rows.len());
         if rows.is_empty() {
-            return Ok(published);
+            return Ok(false);
         }
+        let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= MAX_BATCH_ROWS);
         let entities: Vec<EntityId> = rows.iter().map(|row| row.entity.clone()).collect();
         let known = relay_state::published(&mut self.connection, &entities).await?;
         let batch = batch::build(self.state, known, rows);
@@ -197,7 +187,7 @@ impl Tenure {
         self.state.live = batch.live;
         metrics::counter!("postrider_relay_published_total").increment(batch.entries.len() as u64);
         tracing::debug!(version = %batch.version, entries = batch.entries.len(), live = batch.live, "published");
-        Ok(published)
+        Ok(is_full)
     }
 
     /// Chains audit records that came with no change of the directory. False if there is none.
