@@ -161,6 +161,12 @@ impl LocalPostgres {
         format!("postgres://{SERVICE_LOGIN}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// The connection URL of `database` by the server's socket: for what is on the same machine and wants to be quick.
+    pub fn socket_url(&self, database: &str) -> String {
+        let (folder, port) = (self.folder.display(), self.port);
+        format!("postgres://postgres@localhost:{port}/{database}?host={folder}&sslmode=disable")
+    }
+
     /// The folder of the server's programs, and of those that come with it.
     pub fn binaries(&self) -> &Path {
         &self.binaries

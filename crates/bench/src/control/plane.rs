@@ -140,7 +140,7 @@ impl Plane {
     }
 
     fn new(kafka: KafkaCluster, postgres: LocalPostgres, set: Set) -> Self {
-        let database = postgres.url(DATABASE);
+        let database = postgres.socket_url(DATABASE);
         let config = configuration(&kafka.bootstrap_servers(), &database, PREFIX, PARTITIONS, &set.master_keys);
         Self { kafka, postgres, config, set, process: None, database }
     }

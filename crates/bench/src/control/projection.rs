@@ -64,10 +64,41 @@ pub async fn measure(plane: &mut Plane, count: usize) -> anyhow::Result<Vec<Targ
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let counted_after = written.elapsed();
-    println!("  {rate:.0} attempts/s; in the analytics {counted_after:.1?} later");
     let after = Counts::read(plane).await?;
     ensure!(after == before.plus(end), "{end} attempts came to {after:?}, from {before:?}");
+    let bare = bare_rate(plane, end).await?;
+    println!(
+        "  {rate:.0} attempts/s, {:.2} of bare inserts ({bare:.0}/s); in the analytics {counted_after:.1?} later",
+        rate / bare
+    );
     Ok(vec![Target::at_least("projector-attempts-per-s", rate, LIMIT)])
+}
+
+/// How many of these attempts a second go into tables without an index, each with its delivery, all in one transaction:
+/// as fast as this database on this machine can be.
+async fn bare_rate(plane: &Plane, count: i64) -> anyhow::Result<f64> {
+    let today = midnight(0);
+    plane
+        .sql("CREATE TABLE bare_deliveries (LIKE deliveries); CREATE TABLE bare_attempts (LIKE delivery_attempts)")
+        .await?;
+    let begun = Instant::now();
+    plane
+        .sql(&format!(
+            "INSERT INTO bare_deliveries SELECT * FROM deliveries
+             WHERE matched_at >= {today} - interval '1 day' AND source_topic = '{SOURCE}' LIMIT {count};
+             INSERT INTO bare_attempts SELECT * FROM delivery_attempts
+             WHERE started_at >= {today} - interval '1 day' LIMIT {count}"
+        ))
+        .await?;
+    let took = begun.elapsed();
+    let copied = plane
+        .number("SELECT least((SELECT count(*) FROM bare_deliveries), (SELECT count(*) FROM bare_attempts))::text")
+        .await?;
+    ensure!(copied == count, "{copied} of {count} attempts were copied");
+    plane.sql("DROP TABLE bare_deliveries, bare_attempts").await?;
+    #[expect(clippy::cast_precision_loss, reason = "attempts are below 2^52")]
+    let rate = count as f64 / took.as_secs_f64();
+    Ok(rate)
 }
 
 /// How many attempts there are of today, wherever they are to be found: each is in all of these, once.
