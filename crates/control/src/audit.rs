@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use postrider_domain::{TenantId, Timestamp};
+use postrider_domain::{ConfigBody, TenantId, Timestamp};
 use postrider_postgres::{
     Error, PgConnection,
-    audit::{AuditRecord, insert},
+    audit::{self, AuditRecord},
 };
 use serde_json::Value;
 
@@ -49,16 +49,34 @@ pub struct Change<'a> {
 
 /// Writes down a change, and that the request which makes it is done, if that one has an `Idempotency-Key`.
 pub async fn record(conn: &mut PgConnection, actor: &Actor, now: Timestamp, change: Change<'_>) -> Result<(), Error> {
-    let record = AuditRecord {
-        at: now,
-        tenant: change.tenant,
-        actor: &actor.id,
-        action: change.action,
-        entity_id: change.entity_id,
-        before: change.before.as_ref(),
-        after: change.after.as_ref(),
-        remote_addr: actor.remote_addr,
-    };
-    insert(conn, &record).await?;
+    audit::insert(conn, &change.row(actor, now)).await?;
     idempotency::mark_done(conn).await
+}
+
+/// The same of a change that the directory is told of: `body`, at this version of the entity.
+pub(crate) async fn publish(
+    conn: &mut PgConnection,
+    actor: &Actor,
+    now: Timestamp,
+    entity_version: i64,
+    body: &ConfigBody,
+    change: Change<'_>,
+) -> Result<(), Error> {
+    audit::insert_with_change(conn, entity_version, body, &change.row(actor, now)).await?;
+    idempotency::mark_done(conn).await
+}
+
+impl Change<'_> {
+    fn row<'a>(&'a self, actor: &'a Actor, now: Timestamp) -> AuditRecord<'a> {
+        AuditRecord {
+            at: now,
+            tenant: self.tenant,
+            actor: &actor.id,
+            action: self.action,
+            entity_id: self.entity_id,
+            before: self.before.as_ref(),
+            after: self.after.as_ref(),
+            remote_addr: actor.remote_addr,
+        }
+    }
 }

@@ -22,9 +22,6 @@ use crate::clock;
 
 /// The shortest pause between two additions: what the projector counted is in the analytics about as late.
 const FOLD_PAUSE: Duration = Duration::from_secs(1);
-/// An addition is followed by a pause of so many times its length, so that it never takes the database for itself; the
-/// longer it waits, the more it adds up at once.
-const FOLD_PAUSE_FACTOR: u32 = 3;
 /// How often partitions are looked at.
 const KEEP_PAUSE: Duration = Duration::from_mins(10);
 /// The pause after what failed.
@@ -56,9 +53,11 @@ impl Upkeep {
         loop {
             let begun = Instant::now();
             let pause = match fold(&self.pool).await {
-                Ok(folded) if folded.is_all() => FOLD_PAUSE.max(begun.elapsed() * FOLD_PAUSE_FACTOR),
-                // There is more: no longer than it takes to let others go first.
-                Ok(_) => begun.elapsed(),
+                Ok(folded) => {
+                    // So long that it never takes the database for itself.
+                    let least = if folded.is_all() { FOLD_PAUSE } else { Duration::ZERO };
+                    least.max(begun.elapsed())
+                }
                 Err(error) => failed("what was counted can't be added up", &error),
             };
             sleep(pause).await;

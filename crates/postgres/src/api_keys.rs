@@ -51,24 +51,24 @@ pub struct ApiKeyRow {
 }
 
 /// A record of `SELECT *`.
-struct Record {
-    id: String,
-    tenant_id: Option<String>,
-    name: String,
-    prefix: String,
-    hash: Vec<u8>,
-    scopes: Vec<String>,
-    allowed_cidrs: Vec<String>,
-    rate_requests: Option<i32>,
-    rate_period_s: Option<i32>,
-    rotated_at: Option<chrono::DateTime<chrono::Utc>>,
-    previous_prefix: Option<String>,
-    previous_hash: Option<Vec<u8>>,
-    previous_expires_at: Option<chrono::DateTime<chrono::Utc>>,
-    created_at: chrono::DateTime<chrono::Utc>,
-    expires_at: Option<chrono::DateTime<chrono::Utc>>,
-    revoked_at: Option<chrono::DateTime<chrono::Utc>>,
-    last_used_at: Option<chrono::DateTime<chrono::Utc>>,
+pub(crate) struct Record {
+    pub id: String,
+    pub tenant_id: Option<String>,
+    pub name: String,
+    pub prefix: String,
+    pub hash: Vec<u8>,
+    pub scopes: Vec<String>,
+    pub allowed_cidrs: Vec<String>,
+    pub rate_requests: Option<i32>,
+    pub rate_period_s: Option<i32>,
+    pub rotated_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub previous_prefix: Option<String>,
+    pub previous_hash: Option<Vec<u8>>,
+    pub previous_expires_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub created_at: chrono::DateTime<chrono::Utc>,
+    pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub revoked_at: Option<chrono::DateTime<chrono::Utc>>,
+    pub last_used_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl TryFrom<Record> for ApiKeyRow {

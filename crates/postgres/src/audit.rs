@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use postrider_domain::{TenantId, Timestamp};
+use postrider_domain::{ConfigBody, TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
 
 use crate::{json_text, plans};
@@ -98,6 +98,45 @@ pub async fn insert(conn: &mut PgConnection, record: &AuditRecord<'_>) -> Result
         record.before.map(json_text),
         record.after.map(json_text),
         record.remote_addr.map(IpNet::from),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds a change to the outbox, as [`outbox::push`](crate::outbox::push) does, and its record, as [`insert`]: in one
+/// statement, since most changes need both.
+pub async fn insert_with_change(
+    conn: &mut PgConnection,
+    entity_version: i64,
+    body: &ConfigBody,
+    record: &AuditRecord<'_>,
+) -> Result<(), Error> {
+    let entity = body.key();
+    sqlx::query!(
+        "WITH number AS MATERIALIZED (
+             SELECT set_config('postrider.outbox_id', nextval('outbox_id_seq')::text, true)::bigint AS id
+         ), change AS (
+             INSERT INTO outbox (id, entity_id, entity_version, body)
+             SELECT id, $9, $10, $11::text::json FROM number
+         ), record AS (
+             INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
+             VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)
+             RETURNING id, at
+         )
+         INSERT INTO audit_pending (audit_id, at, outbox_id)
+         SELECT record.id, record.at, number.id FROM record CROSS JOIN number",
+        record.at.to_datetime(),
+        record.tenant.map(TenantId::as_str),
+        record.actor,
+        record.action,
+        record.entity_id,
+        record.before.map(json_text),
+        record.after.map(json_text),
+        record.remote_addr.map(IpNet::from),
+        entity.as_str(),
+        entity_version,
+        json_text(body),
     )
     .execute(conn)
     .await?;

@@ -1,6 +1,8 @@
 //! Tables `endpoint_activity` and `endpoint_condition`: what came of the deliveries to each endpoint, and what the data
 //! plane remembers of those that fail. Written by the projector, in the transaction of the log.
 
+use std::collections::HashSet;
+
 use postrider_domain::{
     EndpointId, TenantId, Timestamp,
     breaker::BreakerSnapshot,
@@ -128,62 +130,78 @@ pub async fn list(
     Ok(records.into_iter().map(Into::into).collect())
 }
 
+/// What came of the deliveries to one of a tenant's endpoints; none if nothing was sent to it.
+pub async fn get(
+    conn: &mut PgConnection,
+    tenant: &TenantId,
+    endpoint: &EndpointId,
+) -> Result<Option<ActivityRow>, Error> {
+    Ok(list(conn, tenant, &[endpoint]).await?.pop())
+}
+
 /// Adds what came of further deliveries, at most one row for each endpoint, in the order of their ids: so two that add
 /// wait for each other in one order. Of endpoints that are gone nothing is kept.
+///
+/// Nearly every endpoint has its row, so those are looked for first: to try to insert what is there costs three times as
+/// much.
 pub async fn add(conn: &mut PgConnection, rows: &[ActivityRow]) -> Result<(), Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     debug_assert!(rows.is_sorted_by(|a, b| a.endpoint < b.endpoint), "each endpoint once, in order");
+    let all: Vec<&ActivityRow> = rows.iter().collect();
+    let known = add_to_known(conn, &all).await?;
+    let new: Vec<&ActivityRow> = rows.iter().filter(|row| !known.contains(row.endpoint.as_str())).collect();
+    if !new.is_empty() {
+        insert_empty(conn, &new).await?;
+        add_to_known(conn, &new).await?;
+    }
+    Ok(())
+}
+
+/// Adds to the rows that there are. Answers whose these are.
+async fn add_to_known(conn: &mut PgConnection, rows: &[&ActivityRow]) -> Result<HashSet<String>, Error> {
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
     let error = |row: &ActivityRow| row.last_error.clone();
-    sqlx::query!(
-        "INSERT INTO endpoint_activity AS stored (endpoint_id, tenant_id, attempts, delivered, dead_lettered,
-             last_attempt_at, last_success_at, last_error_at, last_error, last_error_status, last_error_message,
-             weighed_at, hour_tries, hour_successes, hour_answers, hour_latency, week_tries, week_successes,
-             week_answers, week_latency)
-         SELECT added.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
-             $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::integer[], $11::text[],
-             $12::timestamptz[], $13::float8[], $14::float8[], $15::float8[], $16::float8[], $17::float8[],
-             $18::float8[], $19::float8[], $20::float8[]) AS added (endpoint_id, tenant_id, attempts, delivered,
-             dead_lettered, last_attempt_at, last_success_at, last_error_at, last_error, last_error_status,
-             last_error_message, weighed_at, hour_tries, hour_successes, hour_answers, hour_latency, week_tries,
-             week_successes, week_answers, week_latency)
-         WHERE EXISTS (SELECT 1 FROM endpoints WHERE id = added.endpoint_id AND tenant_id = added.tenant_id)
-         ORDER BY added.endpoint_id
-         ON CONFLICT (endpoint_id) DO UPDATE SET
-             attempts = stored.attempts + excluded.attempts,
-             delivered = stored.delivered + excluded.delivered,
-             dead_lettered = stored.dead_lettered + excluded.dead_lettered,
-             last_attempt_at = GREATEST(stored.last_attempt_at, excluded.last_attempt_at),
-             last_success_at = GREATEST(stored.last_success_at, excluded.last_success_at),
-             last_error_at = GREATEST(stored.last_error_at, excluded.last_error_at),
-             last_error = CASE WHEN excluded.last_error_at >= COALESCE(stored.last_error_at, excluded.last_error_at)
-                 THEN excluded.last_error ELSE stored.last_error END,
-             last_error_status = CASE WHEN excluded.last_error_at
-                     >= COALESCE(stored.last_error_at, excluded.last_error_at)
-                 THEN excluded.last_error_status ELSE stored.last_error_status END,
-             last_error_message = CASE WHEN excluded.last_error_at
-                     >= COALESCE(stored.last_error_at, excluded.last_error_at)
-                 THEN excluded.last_error_message ELSE stored.last_error_message END,
-             weighed_at = GREATEST(stored.weighed_at, excluded.weighed_at),
-             hour_tries = weighed(stored.hour_tries, excluded.weighed_at - stored.weighed_at, '1 hour')
-                 + weighed(excluded.hour_tries, stored.weighed_at - excluded.weighed_at, '1 hour'),
-             hour_successes = weighed(stored.hour_successes, excluded.weighed_at - stored.weighed_at, '1 hour')
-                 + weighed(excluded.hour_successes, stored.weighed_at - excluded.weighed_at, '1 hour'),
-             hour_answers = weighed(stored.hour_answers, excluded.weighed_at - stored.weighed_at, '1 hour')
-                 + weighed(excluded.hour_answers, stored.weighed_at - excluded.weighed_at, '1 hour'),
-             hour_latency = weighed(stored.hour_latency, excluded.weighed_at - stored.weighed_at, '1 hour')
-                 + weighed(excluded.hour_latency, stored.weighed_at - excluded.weighed_at, '1 hour'),
-             week_tries = weighed(stored.week_tries, excluded.weighed_at - stored.weighed_at, '168 hours')
-                 + weighed(excluded.week_tries, stored.weighed_at - excluded.weighed_at, '168 hours'),
-             week_successes = weighed(stored.week_successes, excluded.weighed_at - stored.weighed_at, '168 hours')
-                 + weighed(excluded.week_successes, stored.weighed_at - excluded.weighed_at, '168 hours'),
-             week_answers = weighed(stored.week_answers, excluded.weighed_at - stored.weighed_at, '168 hours')
-                 + weighed(excluded.week_answers, stored.weighed_at - excluded.weighed_at, '168 hours'),
-             week_latency = weighed(stored.week_latency, excluded.weighed_at - stored.weighed_at, '168 hours')
-                 + weighed(excluded.week_latency, stored.weighed_at - excluded.weighed_at, '168 hours')",
-        &column(rows, |row| row.endpoint.to_string()),
-        &column(rows, |row| row.tenant.to_string()),
+    let known = sqlx::query_scalar!(
+        "UPDATE endpoint_activity AS stored SET
+             attempts = stored.attempts + added.attempts,
+             delivered = stored.delivered + added.delivered,
+             dead_lettered = stored.dead_lettered + added.dead_lettered,
+             last_attempt_at = GREATEST(stored.last_attempt_at, added.last_attempt_at),
+             last_success_at = GREATEST(stored.last_success_at, added.last_success_at),
+             last_error_at = GREATEST(stored.last_error_at, added.last_error_at),
+             last_error = CASE WHEN added.last_error_at >= COALESCE(stored.last_error_at, added.last_error_at)
+                 THEN added.last_error ELSE stored.last_error END,
+             last_error_status = CASE WHEN added.last_error_at >= COALESCE(stored.last_error_at, added.last_error_at)
+                 THEN added.last_error_status ELSE stored.last_error_status END,
+             last_error_message = CASE WHEN added.last_error_at >= COALESCE(stored.last_error_at, added.last_error_at)
+                 THEN added.last_error_message ELSE stored.last_error_message END,
+             weighed_at = GREATEST(stored.weighed_at, added.weighed_at),
+             hour_tries = weighed(stored.hour_tries, added.weighed_at - stored.weighed_at, '1 hour')
+                 + weighed(added.hour_tries, stored.weighed_at - added.weighed_at, '1 hour'),
+             hour_successes = weighed(stored.hour_successes, added.weighed_at - stored.weighed_at, '1 hour')
+                 + weighed(added.hour_successes, stored.weighed_at - added.weighed_at, '1 hour'),
+             hour_answers = weighed(stored.hour_answers, added.weighed_at - stored.weighed_at, '1 hour')
+                 + weighed(added.hour_answers, stored.weighed_at - added.weighed_at, '1 hour'),
+             hour_latency = weighed(stored.hour_latency, added.weighed_at - stored.weighed_at, '1 hour')
+                 + weighed(added.hour_latency, stored.weighed_at - added.weighed_at, '1 hour'),
+             week_tries = weighed(stored.week_tries, added.weighed_at - stored.weighed_at, '168 hours')
+                 + weighed(added.week_tries, stored.weighed_at - added.weighed_at, '168 hours'),
+             week_successes = weighed(stored.week_successes, added.weighed_at - stored.weighed_at, '168 hours')
+                 + weighed(added.week_successes, stored.weighed_at - added.weighed_at, '168 hours'),
+             week_answers = weighed(stored.week_answers, added.weighed_at - stored.weighed_at, '168 hours')
+                 + weighed(added.week_answers, stored.weighed_at - added.weighed_at, '168 hours'),
+             week_latency = weighed(stored.week_latency, added.weighed_at - stored.weighed_at, '168 hours')
+                 + weighed(added.week_latency, stored.weighed_at - added.weighed_at, '168 hours')
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
+             $7::timestamptz[], $8::text[], $9::integer[], $10::text[], $11::timestamptz[], $12::float8[],
+             $13::float8[], $14::float8[], $15::float8[], $16::float8[], $17::float8[], $18::float8[], $19::float8[])
+             AS added (endpoint_id, attempts, delivered, dead_lettered, last_attempt_at, last_success_at,
+             last_error_at, last_error, last_error_status, last_error_message, weighed_at, hour_tries,
+             hour_successes, hour_answers, hour_latency, week_tries, week_successes, week_answers, week_latency)
+         WHERE stored.endpoint_id = added.endpoint_id
+         RETURNING stored.endpoint_id",
+        &column(rows, |row| row.endpoint.as_str()) as &[&str],
         &column(rows, |row| row.attempts),
         &column(rows, |row| row.delivered),
         &column(rows, |row| row.dead_lettered),
@@ -202,6 +220,28 @@ pub async fn add(conn: &mut PgConnection, rows: &[ActivityRow]) -> Result<(), Er
         &column(rows, |row| row.weighed.week.successes),
         &column(rows, |row| row.weighed.week.answers),
         &column(rows, |row| row.weighed.week.latency),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(known.into_iter().collect())
+}
+
+/// Makes rows that say that nothing happened yet, for endpoints that have none.
+async fn insert_empty(conn: &mut PgConnection, rows: &[&ActivityRow]) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO endpoint_activity (endpoint_id, tenant_id, attempts, delivered, dead_lettered, last_attempt_at,
+             weighed_at, hour_tries, hour_successes, hour_answers, hour_latency, week_tries, week_successes,
+             week_answers, week_latency)
+         SELECT endpoint_id, tenant_id, 0, 0, 0, last_attempt_at, weighed_at, 0, 0, 0, 0, 0, 0, 0, 0
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+             AS new (endpoint_id, tenant_id, last_attempt_at, weighed_at)
+         WHERE EXISTS (SELECT 1 FROM endpoints WHERE id = new.endpoint_id AND tenant_id = new.tenant_id)
+         ORDER BY endpoint_id
+         ON CONFLICT DO NOTHING",
+        &column(rows, |row| row.endpoint.as_str()) as &[&str],
+        &column(rows, |row| row.tenant.as_str()) as &[&str],
+        &column(rows, |row| row.last_attempt_at.to_datetime()),
+        &column(rows, |row| row.weighed.at.to_datetime()),
     )
     .execute(conn)
     .await?;

@@ -2,10 +2,17 @@
 
 use sqlx::{Error, PgConnection};
 
-/// Has every statement of this transaction find its rows by index. A plan is made once and used for thousands of batches:
-/// made while the day's partition was empty, it would read all of it for each row of the last.
+/// Has every statement of this transaction find its rows by index, in the order in which it is given what to look for. A
+/// plan is made once and used for thousands of batches: made while the day's partition was empty, it would read all of it
+/// for each row of the last.
 pub async fn by_index(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("SET LOCAL enable_seqscan = off").execute(conn).await?;
+    sqlx::query_scalar!(
+        r#"SELECT set_config('enable_seqscan', 'off', true) IS NOT NULL
+               AND set_config('enable_hashjoin', 'off', true) IS NOT NULL
+               AND set_config('enable_mergejoin', 'off', true) IS NOT NULL AS "set!""#
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ mod row;
 pub use deltas::{Delta, insert_deltas, take_deltas};
 pub use failing::{FailingEndpoint, failing};
 pub use read::{EventTypes, Subject, TypeCount, event_types, read};
-pub use row::{Rollup, RollupKey, get_all, put_all};
+pub use row::{Rollup, RollupKey, get_all, insert_all, replace_all};
 
 use sqlx::{Error, PgConnection};
 

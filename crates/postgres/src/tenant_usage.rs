@@ -4,37 +4,84 @@ use chrono::NaiveDate;
 use postrider_domain::{TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
 
-/// Adds deliveries that were begun, in the order of the tenants. Answers the tenants that are at or over their quota on
-/// `today` with them, and whose deliveries are not held until `held_until` yet.
+use crate::delivery_log::column;
+
+/// Adds deliveries that were begun, each tenant's of a day once, in the order of the tenants. Answers the tenants that
+/// are at or over their quota on `today` with them, and whose deliveries are not held until `held_until` yet.
 pub async fn add(
     conn: &mut PgConnection,
-    begun: &[(TenantId, NaiveDate, i64)],
+    begun: &[Begun],
     today: NaiveDate,
     held_until: Timestamp,
 ) -> Result<Vec<TenantId>, Error> {
-    let tenants: Vec<String> = begun.iter().map(|(tenant, _, _)| tenant.to_string()).collect();
-    let days: Vec<NaiveDate> = begun.iter().map(|(_, day, _)| *day).collect();
-    let counts: Vec<i64> = begun.iter().map(|(_, _, count)| *count).collect();
-    let over = sqlx::query_scalar!(
-        r#"WITH added AS (
-               INSERT INTO tenant_usage (tenant_id, day, deliveries)
-               SELECT * FROM UNNEST($1::text[], $2::date[], $3::bigint[])
-               ON CONFLICT (tenant_id, day) DO UPDATE SET deliveries = tenant_usage.deliveries + excluded.deliveries
-               RETURNING tenant_id, day, deliveries
+    let mut known = add_to_known(conn, begun, today, held_until).await?;
+    let is_known = |new: &Begun| known.iter().any(|row| row.tenant_id == new.0.as_str() && row.day == new.1);
+    let new: Vec<Begun> = begun.iter().filter(|new| !is_known(new)).cloned().collect();
+    if !new.is_empty() {
+        insert_empty(conn, &new).await?;
+        known.extend(add_to_known(conn, &new, today, held_until).await?);
+    }
+    let mut over: Vec<TenantId> =
+        known.into_iter().filter(|row| row.is_over).map(|row| TenantId::from_trusted(row.tenant_id)).collect();
+    over.sort_unstable();
+    Ok(over)
+}
+
+/// How many deliveries were begun for a tenant on a day.
+type Begun = (TenantId, NaiveDate, i64);
+
+/// What was added to.
+struct Known {
+    tenant_id: String,
+    day: NaiveDate,
+    /// Whether the tenant is now to be held.
+    is_over: bool,
+}
+
+/// Adds to the rows that there are.
+async fn add_to_known(
+    conn: &mut PgConnection,
+    begun: &[Begun],
+    today: NaiveDate,
+    held_until: Timestamp,
+) -> Result<Vec<Known>, Error> {
+    if begun.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as!(
+        Known,
+        r#"WITH known AS (
+               UPDATE tenant_usage AS stored SET deliveries = stored.deliveries + added.deliveries
+               FROM unnest($1::text[], $2::date[], $3::bigint[]) AS added (tenant_id, day, deliveries)
+               WHERE stored.tenant_id = added.tenant_id AND stored.day = added.day
+               RETURNING stored.tenant_id, stored.day, stored.deliveries
            )
-           SELECT t.id FROM added JOIN tenants t ON t.id = added.tenant_id
-           WHERE added.day = $4 AND added.deliveries >= t.max_deliveries_per_day
-             AND (t.held_until IS NULL OR t.held_until < $5)
-           ORDER BY t.id"#,
-        &tenants,
-        &days,
-        &counts,
+           SELECT known.tenant_id AS "tenant_id!", known.day AS "day!",
+               coalesce(known.day = $4 AND known.deliveries >= tenants.max_deliveries_per_day
+                   AND (tenants.held_until IS NULL OR tenants.held_until < $5), false) AS "is_over!"
+           FROM known LEFT JOIN tenants ON tenants.id = known.tenant_id"#,
+        &column(begun, |(tenant, _, _)| tenant.as_str()) as &[&str],
+        &column(begun, |(_, day, _)| *day),
+        &column(begun, |(_, _, count)| *count),
         today,
         held_until.to_datetime(),
     )
     .fetch_all(conn)
+    .await
+}
+
+/// Makes the rows of tenants and days that have none.
+async fn insert_empty(conn: &mut PgConnection, begun: &[Begun]) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO tenant_usage (tenant_id, day, deliveries)
+         SELECT tenant_id, day, 0 FROM unnest($1::text[], $2::date[]) AS new (tenant_id, day)
+         ON CONFLICT DO NOTHING",
+        &column(begun, |(tenant, _, _)| tenant.as_str()) as &[&str],
+        &column(begun, |(_, day, _)| *day),
+    )
+    .execute(conn)
     .await?;
-    Ok(over.into_iter().map(TenantId::from_trusted).collect())
+    Ok(())
 }
 
 /// How many deliveries were begun for a tenant on a day.

@@ -58,7 +58,7 @@ async fn those_that_fail_most_are_found_whichever_tenants_they_are_of() {
             }
             rows.extend((0..DAYS).map(|day| rollup(&name, "", day, total)));
         }
-        rollups::put_all(&mut transaction, &rows).await.unwrap();
+        rollups::insert_all(&mut transaction, &rows).await.unwrap();
         expected.retain(|(failed, _)| *failed > 0);
         expected.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
         for limit in [1, 20, 1_000] {

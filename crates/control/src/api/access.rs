@@ -172,12 +172,13 @@ impl Asking<'_> {
             };
         };
         let mut conn = self.state.pool.acquire().await?;
-        let found = api_keys::find_by_prefix(&mut conn, key.prefix()).await?;
-        let own = standing(&mut conn, found.as_ref().and_then(|row| row.tenant.as_ref())).await?;
-        drop(conn);
-        let Some(row) = found else {
+        let Some((row, found)) = standing::of_key(&mut conn, key.prefix()).await? else {
+            standing(&mut conn, None).await?;
+            drop(conn);
             return Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?);
         };
+        drop(conn);
+        let own = believed(found)?;
         if let Err(why) = check_key(&key, &row, &self.state.key_ring, self.now) {
             return Err(self.bad_key(Some(&row), &why.to_string()).await?);
         }
@@ -319,13 +320,16 @@ fn route(request: &Request) -> Arc<str> {
 
 /// How a caller's tenant stands, unless nobody can be believed.
 async fn standing(conn: &mut PgConnection, tenant: Option<&TenantId>) -> Result<Option<TenantStanding>, Problem> {
-    let Standing { is_behind, tenant } = standing::get(conn, tenant).await?;
-    if is_behind {
+    believed(standing::get(conn, tenant).await?)
+}
+
+fn believed(standing: Standing) -> Result<Option<TenantStanding>, Problem> {
+    if standing.is_behind {
         let detail = "the database was restored from an older backup, so that nobody's key can be believed until the \
                       operator has run `postrider config republish --new-epoch`; try again later";
         return Err(Problem::new(ProblemKind::Unavailable, detail));
     }
-    Ok(tenant)
+    Ok(standing.tenant)
 }
 
 /// The tenant that a request is about: a tenant's key's own, or the one that an operator names, which must exist.

@@ -147,7 +147,7 @@ impl EndpointHealth {
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &endpoint).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
-        let activity = endpoint_activity::list(&mut conn, tenant, &[&endpoint]).await?.pop();
+        let activity = endpoint_activity::get(&mut conn, tenant, &endpoint).await?;
         let condition = endpoint_activity::condition(&mut conn, tenant, &endpoint).await?;
         let activity = activity.map(|activity| activity.weighed);
         Ok(Found(HealthJson::of(&row, activity.as_ref(), &condition, clock::now())))

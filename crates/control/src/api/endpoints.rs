@@ -107,7 +107,7 @@ impl Endpoints {
         let mut conn = state.pool.tenant(tenant).await?;
         let row = endpoints::get(&mut conn, tenant, &parse_id(&id)?).await?;
         let row = row.ok_or_else(|| Problem::not_found("endpoint", &id))?;
-        let activity = endpoint_activity::list(&mut conn, tenant, &[&row.id]).await?.pop();
+        let activity = endpoint_activity::get(&mut conn, tenant, &row.id).await?;
         drop(conn);
         Ok(versioned(&auth, Known { row, activity }, state)?)
     }

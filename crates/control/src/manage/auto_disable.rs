@@ -11,11 +11,10 @@ use postrider_postgres::{
 };
 
 use super::{
-    edit::publish,
     endpoint_state::remember,
     endpoints::{audited, entry},
 };
-use crate::audit::{Actor, Change};
+use crate::audit::{Actor, Change, publish};
 
 /// Disables the endpoint's row, unless it was enabled since, or is disabled or gone already.
 pub(crate) async fn fold(

@@ -1,11 +1,11 @@
 //! What every change has in common.
 
 use postrider_domain::{ConfigBody, EntityId, EntityKind, Timestamp, config_entry::Deleted, seal::KeyRing};
-use postrider_postgres::{Database, Error, PgConnection, outbox};
+use postrider_postgres::{Database, Error, PgConnection};
 
 use crate::{
     api::ApiState,
-    audit::{Actor, Change, record},
+    audit::{self, Actor, Change},
 };
 
 /// One change in the making: where, by whom and when.
@@ -109,24 +109,11 @@ impl<'a> Edit<'a> {
         body: &ConfigBody,
         change: Change<'_>,
     ) -> Result<(), Error> {
-        publish(conn, self.actor, self.now, entity_version, body, change).await
+        audit::publish(conn, self.actor, self.now, entity_version, body, change).await
     }
 
     /// The directory's record that an entity is gone.
     pub(crate) fn deleted(&self, id: EntityId, entity: EntityKind) -> ConfigBody {
         ConfigBody::Deleted(Deleted { id, entity, at: self.now })
     }
-}
-
-/// Writes down what `actor` changed: for the directory and for the audit log.
-pub(crate) async fn publish(
-    conn: &mut PgConnection,
-    actor: &Actor,
-    now: Timestamp,
-    entity_version: i64,
-    body: &ConfigBody,
-    change: Change<'_>,
-) -> Result<(), Error> {
-    outbox::push(conn, entity_version, body).await?;
-    record(conn, actor, now, change).await
 }

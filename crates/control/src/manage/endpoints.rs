@@ -16,7 +16,7 @@ use postrider_postgres::{
     PgConnection,
     endpoint_activity::{self, ActivityRow},
     endpoints::{self, DisabledReason, EndpointRow, RotationSchedule, Verification},
-    outbox, secrets as secret_rows,
+    secrets as secret_rows,
     subscriptions::{self, SubscriptionRow},
     tenants,
 };
@@ -32,7 +32,7 @@ use super::{
     subscriptions::insert as insert_subscription,
     tenants::deleted_with,
 };
-use crate::audit::{Change, record};
+use crate::audit::Change;
 
 /// An endpoint that is to be made.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ pub(super) async fn change(
     };
     let secrets = secrets.into_iter().map(|secret| secret.secret).collect();
     edit.publish(&mut tx, row.version, &entry(&row, secrets), change).await?;
-    let activity = endpoint_activity::list(&mut tx, tenant, &[id]).await?.pop();
+    let activity = endpoint_activity::get(&mut tx, tenant, id).await?;
     tx.commit().await?;
     Ok(Known { row, activity })
 }
@@ -272,8 +272,7 @@ async fn delete_subscriptions(
 ) -> Result<(), ManageError> {
     for (id, version) in subscriptions::delete_all(conn, tenant, Some(endpoint)).await? {
         let body = edit.deleted((&id).into(), EntityKind::Subscription);
-        outbox::push(conn, version + 1, &body).await?;
-        record(conn, edit.actor, edit.now, deleted_with(tenant, "subscription.delete", id.as_str())).await?;
+        edit.publish(conn, version + 1, &body, deleted_with(tenant, "subscription.delete", id.as_str())).await?;
     }
     Ok(())
 }

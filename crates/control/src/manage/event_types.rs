@@ -15,8 +15,8 @@ use postrider_postgres::{
 use rand::CryptoRng;
 use serde_json::{Value, json};
 
-use super::{ManageError, edit::publish};
-use crate::audit::{Actor, Change};
+use super::ManageError;
+use crate::audit::{Actor, Change, publish};
 
 /// The most event types of a deployment: every process of the data plane has them in memory.
 pub const MAX_EVENT_TYPES: usize = 2_000;

@@ -2,14 +2,14 @@
 
 use postrider_domain::{ConfigBody, EntityKind, TenantId, Timestamp, config_entry::Tenant};
 use postrider_postgres::{
-    Error, PgConnection, endpoint_activity, endpoints, outbox, subscriptions,
+    Error, PgConnection, endpoint_activity, endpoints, subscriptions,
     tenants::{self, Quotas, Suspension, TenantRow},
 };
 use rand::CryptoRng;
 use serde_json::{Value, json};
 
-use super::{Edit, ManageError, edit::publish};
-use crate::audit::{Actor, Change, record};
+use super::{Edit, ManageError};
+use crate::audit::{Actor, Change, publish};
 
 /// What of a tenant is to be changed.
 #[derive(Debug, Default)]
@@ -167,14 +167,12 @@ pub(crate) async fn delete_known(
 async fn delete_owned(edit: Edit<'_>, conn: &mut PgConnection, tenant: &TenantId) -> Result<(), ManageError> {
     for (id, version) in subscriptions::delete_all(conn, tenant, None).await? {
         let body = edit.deleted((&id).into(), EntityKind::Subscription);
-        outbox::push(conn, version + 1, &body).await?;
-        record(conn, edit.actor, edit.now, deleted_with(tenant, "subscription.delete", id.as_str())).await?;
+        edit.publish(conn, version + 1, &body, deleted_with(tenant, "subscription.delete", id.as_str())).await?;
     }
     endpoint_activity::delete(conn, tenant, None).await?;
     for (id, version) in endpoints::delete_all(conn, tenant).await? {
         let body = edit.deleted((&id).into(), EntityKind::Endpoint);
-        outbox::push(conn, version + 1, &body).await?;
-        record(conn, edit.actor, edit.now, deleted_with(tenant, "endpoint.delete", id.as_str())).await?;
+        edit.publish(conn, version + 1, &body, deleted_with(tenant, "endpoint.delete", id.as_str())).await?;
     }
     Ok(())
 }

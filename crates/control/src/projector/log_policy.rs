@@ -1,9 +1,12 @@
 //! Which deliveries the log keeps one by one. What is counted does not depend on it.
 
-use std::{collections::HashSet, num::NonZeroU32};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+};
 
 use postrider_domain::{
-    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, MessageId, Run, delivery_event::AfterAttempt,
+    Attempt, DeliveryEvent, DeliveryEventBody, DeliveryKind, MessageId, Run, Timestamp, delivery_event::AfterAttempt,
 };
 use postrider_postgres::delivery_log::{AttemptRow, DeliveryRow};
 
@@ -71,13 +74,13 @@ impl Asides {
     /// What is stored of a batch in which of the runs that stand aside only `known` are stored already.
     pub fn stored(
         &self,
-        known: &HashSet<(MessageId, Run)>,
+        known: &HashMap<(MessageId, Run), Timestamp>,
         mut deliveries: Vec<DeliveryRow>,
         attempts: &[AttemptRow],
     ) -> (Vec<DeliveryRow>, Vec<AttemptRow>) {
         let stays = |message: &MessageId, run: &Run| {
             let key = (message.clone(), run.clone());
-            !self.aside.contains(&key) || known.contains(&key)
+            !self.aside.contains(&key) || known.contains_key(&key)
         };
         deliveries.retain(|row| stays(&row.message_id, &row.run));
         let attempts = attempts.iter().filter(|row| stays(&row.message_id, &row.run)).cloned().collect();

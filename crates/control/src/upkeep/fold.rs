@@ -9,7 +9,7 @@ use postrider_postgres::{
 };
 
 /// The most counts that are added up in one transaction.
-const MAX_DELTAS: i64 = 100_000;
+const MAX_DELTAS: i64 = 25_000;
 /// The most rows in one statement.
 const MAX_ROWS: usize = 2_000;
 
@@ -54,14 +54,16 @@ pub async fn fold(pool: &Database) -> Result<Folded, Error> {
 async fn add(conn: &mut PgConnection, sums: &[(RollupKey, Tally)]) -> Result<(), Error> {
     let keys: Vec<&RollupKey> = sums.iter().map(|(key, _)| key).collect();
     let stored = rollups::get_all(conn, &keys).await?;
-    let mut stored: BTreeMap<RollupKey, Tally> = stored.into_iter().map(|row| (row.key, row.tally)).collect();
-    let sum = |(key, tally): &(RollupKey, Tally)| {
-        let mut sum = stored.remove(key).unwrap_or_default();
-        sum.merge(tally);
-        Rollup { key: key.clone(), tally: sum }
-    };
-    let rollups: Vec<Rollup> = sums.iter().map(sum).collect();
-    rollups::put_all(conn, &rollups).await
+    let stored: BTreeMap<RollupKey, Tally> = stored.into_iter().map(|row| (row.key, row.tally)).collect();
+    let (mut new, mut further) = (Vec::new(), Vec::new());
+    for (key, more) in sums {
+        let mut tally = stored.get(key).cloned().unwrap_or_default();
+        tally.merge(more);
+        let rollups = if stored.contains_key(key) { &mut further } else { &mut new };
+        rollups.push(Rollup { key: key.clone(), tally });
+    }
+    rollups::insert_all(conn, &new).await?;
+    rollups::replace_all(conn, &further).await
 }
 
 /// Everything that counts are counted for. By minute and endpoint first, since most counts are of the same few: each of

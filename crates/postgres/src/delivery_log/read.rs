@@ -1,6 +1,6 @@
 //! Reading the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use postrider_domain::{
@@ -113,22 +113,27 @@ pub async fn attempts_of(
     rows.into_iter().rev().map(StoredAttempt::decode).collect()
 }
 
-/// Which of the runs of `rows` are stored.
-pub async fn known_runs(conn: &mut PgConnection, rows: &[&DeliveryRow]) -> Result<HashSet<(MessageId, Run)>, Error> {
-    let runs: Vec<String> = rows.iter().map(|row| row.run.to_string()).collect();
+/// Which of the runs of `rows` are stored, and when they are said to have been matched: not far from when their row here
+/// says so, if not just then, since a crash has a delivery matched twice, a little later.
+pub async fn known_runs(
+    conn: &mut PgConnection,
+    rows: &[&DeliveryRow],
+) -> Result<HashMap<(MessageId, Run), Timestamp>, Error> {
     let known = sqlx::query!(
-        "SELECT known.message_id, known.run
+        "SELECT known.message_id, known.run, known.matched_at
          FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS wanted (message_id, run, matched_at)
          JOIN deliveries AS known ON known.message_id = wanted.message_id AND known.run = wanted.run
-             AND known.matched_at BETWEEN wanted.matched_at - interval '2 days'
-                 AND wanted.matched_at + interval '2 days'",
-        &rows.iter().map(|row| row.message_id.as_str()).collect::<Vec<_>>() as &[&str],
-        &runs,
-        &rows.iter().map(|row| row.matched_at.to_datetime()).collect::<Vec<_>>(),
+             AND known.matched_at BETWEEN wanted.matched_at - interval '1 day' AND wanted.matched_at + interval '1 day'",
+        &column(rows, |row| row.message_id.as_str()) as &[&str],
+        &column(rows, |row| row.run.to_string()),
+        &column(rows, |row| row.matched_at.to_datetime()),
     )
     .fetch_all(conn)
     .await?;
-    known.into_iter().map(|row| Ok((MessageId::from_trusted(row.message_id), decode_run(&row.run)?))).collect()
+    let decode = |(message, run, at): (String, String, DateTime<Utc>)| {
+        Ok(((MessageId::from_trusted(message), decode_run(&run)?), Timestamp::from_datetime(at)))
+    };
+    known.into_iter().map(|row| decode((row.message_id, row.run, row.matched_at))).collect()
 }
 
 /// A row of `deliveries` as Postgres has it.

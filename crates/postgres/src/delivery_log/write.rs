@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use postrider_domain::{DeliveryKind, Timestamp, delivery::Header};
 use sqlx::{Error, PgConnection};
 
-use super::{AttemptRow, DeliveryRow};
+use super::{AttemptRow, DeliveryRow, read::known_runs};
 use crate::json_text;
 
 /// Adds attempts; one that is there already is left as it is.
@@ -51,37 +51,27 @@ pub async fn insert_attempts(conn: &mut PgConnection, attempts: &[AttemptRow]) -
 /// ([`DeliveryRow::supersedes`], here in SQL). At most one row for each run of a message.
 ///
 /// When a delivery was matched stays as it was first written: pages and partitions are cut by it. So the row that there
-/// is of a run is looked for first, not far from when this one says that it was matched: a crash has it matched twice, a
-/// little later. A row that brings neither an answer nor a failure keeps those of the attempt before.
+/// is of a run is looked for first ([`known_runs`]). A row that brings neither an answer nor a failure keeps those of the attempt before.
 pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
+    let known = known_runs(conn, &column(rows, |row| row)).await?;
+    let matched_at = |row: &DeliveryRow| {
+        let first = if known.is_empty() { None } else { known.get(&(row.message_id.clone(), row.run.clone())) };
+        first.copied().unwrap_or(row.matched_at).to_datetime()
+    };
     sqlx::query!(
         "INSERT INTO deliveries AS stored (message_id, run, tenant_id, endpoint_id, subscription_id, event_id,
              event_type, kind, source_topic, source_partition, source_offset, status, rank, attempt, last_status,
              last_error, next_attempt_at, matched_at, updated_at, held_partition, held_offset,
              last_error_message, payload_topic, payload_partition, payload_offset)
-         SELECT new.message_id, new.run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
-             source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
-             next_attempt_at, coalesce(known.matched_at, new.matched_at), updated_at, held_partition, held_offset,
-             last_error_message, payload_topic, payload_partition, payload_offset
+         SELECT *
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
              $7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::text[], $13::smallint[],
              $14::integer[], $15::integer[], $16::text[], $17::timestamptz[], $18::timestamptz[],
              $19::timestamptz[], $20::integer[], $21::bigint[], $22::text[], $23::text[], $24::integer[],
              $25::bigint[])
-             AS new (message_id, run, tenant_id, endpoint_id, subscription_id, event_id, event_type, kind,
-             source_topic, source_partition, source_offset, status, rank, attempt, last_status, last_error,
-             next_attempt_at, matched_at, updated_at, held_partition, held_offset, last_error_message,
-             payload_topic, payload_partition, payload_offset)
-         LEFT JOIN LATERAL (
-             SELECT deliveries.matched_at FROM deliveries
-             WHERE deliveries.message_id = new.message_id AND deliveries.run = new.run
-                 AND deliveries.matched_at BETWEEN new.matched_at - interval '2 days'
-                     AND new.matched_at + interval '2 days'
-             LIMIT 1
-         ) AS known ON true
          ON CONFLICT (message_id, run, matched_at) DO UPDATE SET
              status = excluded.status,
              rank = excluded.rank,
@@ -120,7 +110,7 @@ pub async fn upsert_deliveries(conn: &mut PgConnection, rows: &[DeliveryRow]) ->
         &column(rows, |row| row.last_status) as &[Option<i32>],
         &column(rows, |row| row.last_error.as_deref()) as &[Option<&str>],
         &column(rows, |row| row.next_attempt_at.map(Timestamp::to_datetime)) as &[Option<DateTime<Utc>>],
-        &column(rows, |row| row.matched_at.to_datetime()),
+        &column(rows, matched_at),
         &column(rows, |row| row.updated_at.to_datetime()),
         &column(rows, |row| row.held.map(|at| at.partition)) as &[Option<i32>],
         &column(rows, |row| row.held.map(|at| at.offset)) as &[Option<i64>],

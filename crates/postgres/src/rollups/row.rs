@@ -61,8 +61,11 @@ pub async fn get_all(conn: &mut PgConnection, keys: &[&RollupKey]) -> Result<Vec
     rows.into_iter().map(StoredRollup::decode).collect()
 }
 
-/// Writes counts in the place of those that there are of their keys. No key twice.
-pub async fn put_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Error> {
+/// Writes counts of keys of which there are none. No key twice.
+pub async fn insert_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Error> {
+    if rollups.is_empty() {
+        return Ok(());
+    }
     let columns = Columns::of(rollups.iter().map(|rollup| &rollup.tally));
     sqlx::query!(
         "INSERT INTO rollups (grain, tenant_id, endpoint_id, event_type, bucket, attempts, failed_attempts, delivered,
@@ -72,17 +75,50 @@ pub async fn put_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(), 
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[],
              $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[], $14::bytea[])
              AS new (grain, tenant_id, endpoint_id, event_type, bucket, attempts, failed_attempts, delivered, failed,
+             cancelled, skipped, errors, latency, delivery_time)",
+        &rollups.iter().map(|rollup| rollup.key.grain.as_str()).collect::<Vec<_>>() as &[&str],
+        &rollups.iter().map(|rollup| tenant_text(rollup.key.tenant.as_ref())).collect::<Vec<_>>() as &[&str],
+        &rollups.iter().map(|rollup| endpoint_text(rollup.key.endpoint.as_ref())).collect::<Vec<_>>() as &[&str],
+        &rollups.iter().map(|rollup| rollup.key.event_type.as_str()).collect::<Vec<_>>() as &[&str],
+        &rollups.iter().map(|rollup| rollup.key.bucket.to_datetime()).collect::<Vec<_>>(),
+        &columns.attempts,
+        &columns.failed_attempts,
+        &columns.delivered,
+        &columns.failed,
+        &columns.cancelled,
+        &columns.skipped,
+        &columns.errors,
+        &columns.latency,
+        &columns.delivery_time,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes counts in the place of those that there are of their keys: of each there are some. No key twice.
+pub async fn replace_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Error> {
+    if rollups.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(rollups.iter().map(|rollup| &rollup.tally));
+    sqlx::query!(
+        "UPDATE rollups AS stored SET
+             attempts = new.attempts,
+             failed_attempts = new.failed_attempts,
+             delivered = new.delivered,
+             failed = new.failed,
+             cancelled = new.cancelled,
+             skipped = new.skipped,
+             errors = new.errors::json,
+             latency = new.latency,
+             delivery_time = new.delivery_time
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[],
+             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[], $14::bytea[])
+             AS new (grain, tenant_id, endpoint_id, event_type, bucket, attempts, failed_attempts, delivered, failed,
              cancelled, skipped, errors, latency, delivery_time)
-         ON CONFLICT (grain, tenant_id, endpoint_id, bucket, event_type) DO UPDATE SET
-             attempts = excluded.attempts,
-             failed_attempts = excluded.failed_attempts,
-             delivered = excluded.delivered,
-             failed = excluded.failed,
-             cancelled = excluded.cancelled,
-             skipped = excluded.skipped,
-             errors = excluded.errors,
-             latency = excluded.latency,
-             delivery_time = excluded.delivery_time",
+         WHERE stored.grain = new.grain AND stored.tenant_id = new.tenant_id AND stored.endpoint_id = new.endpoint_id
+             AND stored.event_type = new.event_type AND stored.bucket = new.bucket",
         &rollups.iter().map(|rollup| rollup.key.grain.as_str()).collect::<Vec<_>>() as &[&str],
         &rollups.iter().map(|rollup| tenant_text(rollup.key.tenant.as_ref())).collect::<Vec<_>>() as &[&str],
         &rollups.iter().map(|rollup| endpoint_text(rollup.key.endpoint.as_ref())).collect::<Vec<_>>() as &[&str],
