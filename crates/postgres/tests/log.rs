@@ -220,6 +220,49 @@ async fn a_list_is_newest_first_filtered_and_continues_after_a_key() {
 }
 
 #[tokio::test]
+async fn what_an_endpoint_did_not_get_is_listed_page_by_page_over_all_days() {
+    const DAY: i64 = 86_400_000;
+    let (_server, pool) = database().await;
+    let failed = |message: &str, millis: i64| DeliveryRow {
+        matched_at: Timestamp::from_millis(millis),
+        ..row(message, 1, DeliveryStatus::Failed)
+    };
+    let rows = [
+        failed("msg_a", 5),
+        failed("msg_b", DAY),
+        failed("msg_c", DAY),
+        failed("msg_d", DAY),
+        failed("msg_e", 3 * DAY),
+        DeliveryRow { status: DeliveryStatus::Delivered, ..failed("msg_f", DAY) },
+        DeliveryRow { status: DeliveryStatus::Cancelled, ..failed("msg_g", DAY) },
+        DeliveryRow { endpoint: EndpointId::from_trusted("ep_2"), ..failed("msg_h", DAY) },
+        DeliveryRow { tenant: TenantId::from_trusted("ten_2"), ..failed("msg_i", DAY) },
+    ];
+    let mut transaction = pool.begin().await.unwrap();
+    upsert_deliveries(&mut transaction, &rows).await.unwrap();
+    let all = DeliveryFilter {
+        endpoint: Some(EndpointId::from_trusted("ep_1")),
+        status: Some(DeliveryStatus::Failed),
+        ..DeliveryFilter::default()
+    };
+    let mut listed = async |filter: &DeliveryFilter| {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page = list(&mut transaction, &tenant(), filter, after.as_ref(), 2, now()).await.unwrap();
+            let Some(last) = page.last() else { return names };
+            after = Some(last.key());
+            names.extend(page.into_iter().map(|row| row.message_id.to_string()));
+        }
+    };
+    assert_eq!(listed(&all).await, ["msg_e", "msg_d", "msg_c", "msg_b", "msg_a"]);
+    let since = Some(Timestamp::from_millis(DAY));
+    let until = Some(Timestamp::from_millis(3 * DAY));
+    assert_eq!(listed(&DeliveryFilter { since, until, ..all.clone() }).await, ["msg_d", "msg_c", "msg_b"]);
+    let status = Some(DeliveryStatus::Cancelled);
+    assert_eq!(listed(&DeliveryFilter { status, ..all }).await, ["msg_g"]);
+}
+
+#[tokio::test]
 async fn compare_and_set_refuses_an_old_owner() {
     let (_server, pool) = database().await;
     let mut conn = pool.acquire().await.unwrap();

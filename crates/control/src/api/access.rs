@@ -173,6 +173,7 @@ impl Asking<'_> {
         };
         let mut conn = self.state.pool.acquire().await?;
         let Some((row, found)) = standing::of_key(&mut conn, key.prefix()).await? else {
+            // Not known here, it may have been made since: nobody is told that while the database is behind.
             standing(&mut conn, None).await?;
             drop(conn);
             return Err(self.bad_key(None, &KeyRefused::Unknown.to_string()).await?);

@@ -34,8 +34,9 @@ pub struct DeliveryFilter {
 }
 
 impl DeliveryFilter {
-    /// The endpoint and how far its deliveries have come, where no more is asked for than there is an index of.
-    fn unfinished(&self) -> Option<(&EndpointId, DeliveryStatus)> {
+    /// The endpoint and the status, where deliveries to one endpoint that are not delivered are asked for, and nothing
+    /// else but when: there is an index of those.
+    fn undelivered(&self) -> Option<(&EndpointId, DeliveryStatus)> {
         let (endpoint, status) = (self.endpoint.as_ref()?, self.status?);
         let indexed = Self {
             endpoint: Some(endpoint.clone()),
@@ -88,8 +89,8 @@ pub async fn list(
     {
         return of_event(conn, tenant, event, limit).await;
     }
-    if let Some((endpoint, status)) = filter.unfinished() {
-        return unfinished(conn, tenant, endpoint, status, filter, after, limit).await;
+    if let Some((endpoint, status)) = filter.undelivered() {
+        return undelivered(conn, tenant, endpoint, status, filter, after, limit).await;
     }
     plans::by_value(conn).await?;
     let mut found = Vec::new();
@@ -157,9 +158,9 @@ pub async fn of_event(
     rows.into_iter().map(StoredDelivery::decode).collect()
 }
 
-/// The latest deliveries to one endpoint that have come as far as `status`, which is not the end: operators ask for
-/// little else, and of all days at once, since there are few. So it is not planned anew each time.
-async fn unfinished(
+/// The latest deliveries to one endpoint with a `status` that is not `delivered`: there are few as a rule, so all days are
+/// looked into at once, and operators ask for them so often that it is not planned anew each time.
+async fn undelivered(
     conn: &mut PgConnection,
     tenant: &TenantId,
     endpoint: &EndpointId,

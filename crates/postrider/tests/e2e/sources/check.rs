@@ -1,5 +1,7 @@
 //! `postrider sources check`.
 
+use std::time::Duration;
+
 use postrider_kafka::Outgoing;
 use serde_json::{Value, json};
 
@@ -100,6 +102,8 @@ async fn a_check_reads_the_oldest_and_the_newest_and_commits_nothing(context: Co
     for number in 0..40 {
         let value = format!(r#"{{"id":"{number}","type":"order.created","data":{number}}}"#);
         deployment.write(&record(&topic, &number.to_string(), value, &[])).await;
+        // Of two partitions' records in one millisecond nobody can say which is the newer one.
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let config = deployment.settings.to_text();
     let mut first = None;
