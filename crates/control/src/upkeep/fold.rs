@@ -42,15 +42,17 @@ pub async fn fold(pool: &Database) -> Result<Folded, Error> {
     }
     let all = i64::try_from(deltas.len()).unwrap_or(MAX_DELTAS) < MAX_DELTAS;
     let sums: Vec<(RollupKey, Tally)> = add_up(&deltas).into_iter().collect();
-    for chunk in sums.chunks(MAX_ROWS) {
-        add(&mut transaction, chunk).await?;
+    for of_one_period in sums.chunk_by(|(a, _), (b, _)| a.period() == b.period()) {
+        for chunk in of_one_period.chunks(MAX_ROWS) {
+            add(&mut transaction, chunk).await?;
+        }
     }
     transaction.commit().await?;
     metrics::counter!("postrider_rollup_deltas_total").increment(deltas.len() as u64);
     Ok(if all { Folded::All } else { Folded::Some })
 }
 
-/// Adds `sums` to what is stored. Nobody else does so meanwhile.
+/// Adds `sums`, all of one period, to what is stored. Nobody else does so meanwhile.
 async fn add(conn: &mut PgConnection, sums: &[(RollupKey, Tally)]) -> Result<(), Error> {
     let keys: Vec<&RollupKey> = sums.iter().map(|(key, _)| key).collect();
     let stored = rollups::get_all(conn, &keys).await?;

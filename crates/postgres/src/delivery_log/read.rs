@@ -1,12 +1,13 @@
 //! Reading the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use postrider_domain::{
     DeliveryKind, EndpointId, EventId, MessageId, Run, SourceCoordinates, SubscriptionId, TenantId, Timestamp,
     delivery::{Header, InvalidRun},
     delivery_event::Phases,
+    rollup::Grain,
 };
 use sqlx::{Error, PgConnection, types::Json};
 
@@ -114,26 +115,36 @@ pub async fn attempts_of(
 }
 
 /// Which of the runs of `rows` are stored, and when they are said to have been matched: not far from when their row here
-/// says so, if not just then, since a crash has a delivery matched twice, a little later.
+/// says so, if not just then, since a crash has a delivery matched twice, a little later. So it is looked into the
+/// partitions of the days around.
 pub async fn known_runs(
     conn: &mut PgConnection,
     rows: &[&DeliveryRow],
 ) -> Result<HashMap<(MessageId, Run), Timestamp>, Error> {
-    let known = sqlx::query!(
-        "SELECT known.message_id, known.run, known.matched_at
-         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS wanted (message_id, run, matched_at)
-         JOIN deliveries AS known ON known.message_id = wanted.message_id AND known.run = wanted.run
-             AND known.matched_at BETWEEN wanted.matched_at - interval '1 day' AND wanted.matched_at + interval '1 day'",
-        &column(rows, |row| row.message_id.as_str()) as &[&str],
-        &column(rows, |row| row.run.to_string()),
-        &column(rows, |row| row.matched_at.to_datetime()),
-    )
-    .fetch_all(conn)
-    .await?;
-    let decode = |(message, run, at): (String, String, DateTime<Utc>)| {
-        Ok(((MessageId::from_trusted(message), decode_run(&run)?), Timestamp::from_datetime(at)))
-    };
-    known.into_iter().map(|row| decode((row.message_id, row.run, row.matched_at))).collect()
+    let mut by_day: BTreeMap<Timestamp, Vec<&DeliveryRow>> = BTreeMap::new();
+    for row in rows {
+        by_day.entry(Grain::Day.floor(row.matched_at)).or_default().push(row);
+    }
+    let mut known = HashMap::new();
+    for (day, rows) in by_day {
+        let found = sqlx::query!(
+            "SELECT known.message_id, known.run, known.matched_at
+             FROM unnest($1::text[], $2::text[]) AS wanted (message_id, run)
+             JOIN deliveries AS known ON known.message_id = wanted.message_id AND known.run = wanted.run
+                 AND known.matched_at >= $3 AND known.matched_at < $4",
+            &column(&rows, |row| row.message_id.as_str()) as &[&str],
+            &column(&rows, |row| row.run.to_string()),
+            (day - Grain::Day.length()).to_datetime(),
+            (day + Grain::Day.length() * 2).to_datetime(),
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in found {
+            let run = (MessageId::from_trusted(row.message_id), decode_run(&row.run)?);
+            known.insert(run, Timestamp::from_datetime(row.matched_at));
+        }
+    }
+    Ok(known)
 }
 
 /// A row of `deliveries` as Postgres has it.

@@ -14,19 +14,26 @@ use sqlx::{Error, PgConnection};
 
 use crate::{json_text, undecodable};
 
-/// Which counts.
+/// Which counts. In the order of the time that they cover.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RollupKey {
     /// How much time they cover.
     pub grain: Grain,
+    /// When that time begins.
+    pub bucket: Timestamp,
     /// Whose; none: everybody's.
     pub tenant: Option<TenantId>,
     /// Of which endpoint; none: of all.
     pub endpoint: Option<EndpointId>,
     /// Of which event type. Empty: of an endpoint, what ended without its type being told; of a tenant or all, the total.
     pub event_type: String,
-    /// When that time begins.
-    pub bucket: Timestamp,
+}
+
+impl RollupKey {
+    /// The time that they cover: its length and its beginning. One partition has all counts of it.
+    pub fn period(&self) -> (Grain, Timestamp) {
+        (self.grain, self.bucket)
+    }
 }
 
 /// Counts, and which.
@@ -38,23 +45,24 @@ pub struct Rollup {
     pub tally: Tally,
 }
 
-/// The counts that there are of `keys`.
+/// The counts that there are of `keys`, which are all of one period: told that, Postgres looks into one partition.
 pub async fn get_all(conn: &mut PgConnection, keys: &[&RollupKey]) -> Result<Vec<Rollup>, Error> {
+    let Some(first) = keys.first() else { return Ok(Vec::new()) };
+    debug_assert!(keys.iter().all(|key| key.period() == first.period()), "of one period");
     let rows = sqlx::query_as!(
         StoredRollup,
         r#"SELECT stored.grain, stored.tenant_id, stored.endpoint_id, stored.event_type, stored.bucket, stored.attempts,
                stored.failed_attempts, stored.delivered, stored.failed, stored.cancelled, stored.skipped,
                stored.errors::text AS "errors!", stored.latency, stored.delivery_time
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-               AS wanted (grain, tenant_id, endpoint_id, event_type, bucket)
-           JOIN rollups AS stored ON stored.grain = wanted.grain AND stored.tenant_id = wanted.tenant_id
-               AND stored.endpoint_id = wanted.endpoint_id AND stored.event_type = wanted.event_type
-               AND stored.bucket = wanted.bucket"#,
-        &keys.iter().map(|key| key.grain.as_str()).collect::<Vec<_>>() as &[&str],
+           FROM unnest($3::text[], $4::text[], $5::text[]) AS wanted (tenant_id, endpoint_id, event_type)
+           JOIN rollups AS stored ON stored.grain = $1 AND stored.bucket = $2
+               AND stored.tenant_id = wanted.tenant_id AND stored.endpoint_id = wanted.endpoint_id
+               AND stored.event_type = wanted.event_type"#,
+        first.grain.as_str(),
+        first.bucket.to_datetime(),
         &keys.iter().map(|key| tenant_text(key.tenant.as_ref())).collect::<Vec<_>>() as &[&str],
         &keys.iter().map(|key| endpoint_text(key.endpoint.as_ref())).collect::<Vec<_>>() as &[&str],
         &keys.iter().map(|key| key.event_type.as_str()).collect::<Vec<_>>() as &[&str],
-        &keys.iter().map(|key| key.bucket.to_datetime()).collect::<Vec<_>>(),
     )
     .fetch_all(conn)
     .await?;
@@ -96,11 +104,11 @@ pub async fn insert_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(
     Ok(())
 }
 
-/// Writes counts in the place of those that there are of their keys: of each there are some. No key twice.
+/// Writes counts, all of one period, in the place of those that there are of their keys: of each there are some. No key
+/// twice.
 pub async fn replace_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Error> {
-    if rollups.is_empty() {
-        return Ok(());
-    }
+    let Some(first) = rollups.first() else { return Ok(()) };
+    debug_assert!(rollups.iter().all(|rollup| rollup.key.period() == first.key.period()), "of one period");
     let columns = Columns::of(rollups.iter().map(|rollup| &rollup.tally));
     sqlx::query!(
         "UPDATE rollups AS stored SET
@@ -113,17 +121,17 @@ pub async fn replace_all(conn: &mut PgConnection, rollups: &[Rollup]) -> Result<
              errors = new.errors::json,
              latency = new.latency,
              delivery_time = new.delivery_time
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::bigint[],
-             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[], $14::bytea[])
-             AS new (grain, tenant_id, endpoint_id, event_type, bucket, attempts, failed_attempts, delivered, failed,
-             cancelled, skipped, errors, latency, delivery_time)
-         WHERE stored.grain = new.grain AND stored.tenant_id = new.tenant_id AND stored.endpoint_id = new.endpoint_id
-             AND stored.event_type = new.event_type AND stored.bucket = new.bucket",
-        &rollups.iter().map(|rollup| rollup.key.grain.as_str()).collect::<Vec<_>>() as &[&str],
+         FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+             $10::bigint[], $11::bigint[], $12::text[], $13::bytea[], $14::bytea[])
+             AS new (tenant_id, endpoint_id, event_type, attempts, failed_attempts, delivered, failed, cancelled,
+             skipped, errors, latency, delivery_time)
+         WHERE stored.grain = $1 AND stored.bucket = $2 AND stored.tenant_id = new.tenant_id
+             AND stored.endpoint_id = new.endpoint_id AND stored.event_type = new.event_type",
+        first.key.grain.as_str(),
+        first.key.bucket.to_datetime(),
         &rollups.iter().map(|rollup| tenant_text(rollup.key.tenant.as_ref())).collect::<Vec<_>>() as &[&str],
         &rollups.iter().map(|rollup| endpoint_text(rollup.key.endpoint.as_ref())).collect::<Vec<_>>() as &[&str],
         &rollups.iter().map(|rollup| rollup.key.event_type.as_str()).collect::<Vec<_>>() as &[&str],
-        &rollups.iter().map(|rollup| rollup.key.bucket.to_datetime()).collect::<Vec<_>>(),
         &columns.attempts,
         &columns.failed_attempts,
         &columns.delivered,
