@@ -49,7 +49,7 @@ pub struct Change<'a> {
 
 /// Writes down a change, and that the request which makes it is done, if that one has an `Idempotency-Key`.
 pub async fn record(conn: &mut PgConnection, actor: &Actor, now: Timestamp, change: Change<'_>) -> Result<(), Error> {
-    audit::insert(conn, &change.row(actor, now)).await?;
+    audit::insert(conn, &change.row(actor, now), None).await?;
     idempotency::mark_done(conn).await
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn publish(
     body: &ConfigBody,
     change: Change<'_>,
 ) -> Result<(), Error> {
-    audit::insert_with_change(conn, entity_version, body, &change.row(actor, now)).await?;
+    audit::insert(conn, &change.row(actor, now), Some((entity_version, body))).await?;
     idempotency::mark_done(conn).await
 }
 

@@ -79,46 +79,25 @@ pub struct ChainedAuditRow {
     pub seq: Option<i64>,
 }
 
-/// Adds a record, in the transaction of the change and after the change was pushed to the outbox.
-pub async fn insert(conn: &mut PgConnection, record: &AuditRecord<'_>) -> Result<(), Error> {
-    // What the outbox was given last in this transaction: the record is chained when that is published.
-    sqlx::query!(
-        "WITH record AS (
-             INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
-             VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)
-             RETURNING id, at
-         )
-         INSERT INTO audit_pending (audit_id, at, outbox_id)
-         SELECT id, at, nullif(current_setting('postrider.outbox_id', true), '')::bigint FROM record",
-        record.at.to_datetime(),
-        record.tenant.map(TenantId::as_str),
-        record.actor,
-        record.action,
-        record.entity_id,
-        record.before.map(json_text),
-        record.after.map(json_text),
-        record.remote_addr.map(IpNet::from),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Adds a change to the outbox, as [`outbox::push`](crate::outbox::push) does, and its record, as [`insert`]: in one
-/// statement, since most changes need both.
-pub async fn insert_with_change(
+/// Adds a record, in the transaction of what it tells of; where the directory is told of that too (the entity's version
+/// and what it is now), the change is added to the outbox as [`outbox::push`](crate::outbox::push) does, in the same
+/// statement.
+pub async fn insert(
     conn: &mut PgConnection,
-    entity_version: i64,
-    body: &ConfigBody,
     record: &AuditRecord<'_>,
+    change: Option<(i64, &ConfigBody)>,
 ) -> Result<(), Error> {
-    let entity = body.key();
+    // Without a change of its own: what the outbox was given last in this transaction. The record is chained when that is
+    // published.
     sqlx::query!(
         "WITH number AS MATERIALIZED (
-             SELECT set_config('postrider.outbox_id', nextval('outbox_id_seq')::text, true)::bigint AS id
+             SELECT CASE
+                 WHEN $9::text IS NULL THEN nullif(current_setting('postrider.outbox_id', true), '')
+                 ELSE set_config('postrider.outbox_id', nextval('outbox_id_seq')::text, true)
+             END::bigint AS id
          ), change AS (
              INSERT INTO outbox (id, entity_id, entity_version, body)
-             SELECT id, $9, $10, $11::text::json FROM number
+             SELECT id, $9, $10, $11::text::json FROM number WHERE $9 IS NOT NULL
          ), record AS (
              INSERT INTO audit_log (at, tenant_id, actor, action, entity_id, before, after, remote_addr)
              VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::json, $8)
@@ -134,9 +113,9 @@ pub async fn insert_with_change(
         record.before.map(json_text),
         record.after.map(json_text),
         record.remote_addr.map(IpNet::from),
-        entity.as_str(),
-        entity_version,
-        json_text(body),
+        change.map(|(_, body)| body.key().to_string()),
+        change.map(|(entity_version, _)| entity_version),
+        change.map(|(_, body)| json_text(body)),
     )
     .execute(conn)
     .await?;

@@ -1,5 +1,7 @@
 //! Table `tenant_usage`: how many deliveries were begun for each tenant, by day (UTC).
 
+use std::collections::HashSet;
+
 use chrono::NaiveDate;
 use postrider_domain::{TenantId, Timestamp};
 use sqlx::{Error, PgConnection};
@@ -15,8 +17,9 @@ pub async fn add(
     held_until: Timestamp,
 ) -> Result<Vec<TenantId>, Error> {
     let mut known = add_to_known(conn, begun, today, held_until).await?;
-    let is_known = |new: &Begun| known.iter().any(|row| row.tenant_id == new.0.as_str() && row.day == new.1);
-    let new: Vec<Begun> = begun.iter().filter(|new| !is_known(new)).cloned().collect();
+    let keys: HashSet<(&str, NaiveDate)> = known.iter().map(|row| (row.tenant_id.as_str(), row.day)).collect();
+    let new: Vec<Begun> =
+        begun.iter().filter(|(tenant, day, _)| !keys.contains(&(tenant.as_str(), *day))).cloned().collect();
     if !new.is_empty() {
         insert_empty(conn, &new).await?;
         known.extend(add_to_known(conn, &new, today, held_until).await?);

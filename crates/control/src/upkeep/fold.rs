@@ -56,12 +56,14 @@ pub async fn fold(pool: &Database) -> Result<Folded, Error> {
 async fn add(conn: &mut PgConnection, sums: &[(RollupKey, Tally)]) -> Result<(), Error> {
     let keys: Vec<&RollupKey> = sums.iter().map(|(key, _)| key).collect();
     let stored = rollups::get_all(conn, &keys).await?;
-    let stored: BTreeMap<RollupKey, Tally> = stored.into_iter().map(|row| (row.key, row.tally)).collect();
+    let mut stored: BTreeMap<RollupKey, Tally> = stored.into_iter().map(|row| (row.key, row.tally)).collect();
     let (mut new, mut further) = (Vec::new(), Vec::new());
     for (key, more) in sums {
-        let mut tally = stored.get(key).cloned().unwrap_or_default();
+        let (mut tally, rollups) = match stored.remove(key) {
+            Some(tally) => (tally, &mut further),
+            None => (Tally::default(), &mut new),
+        };
         tally.merge(more);
-        let rollups = if stored.contains_key(key) { &mut further } else { &mut new };
         rollups.push(Rollup { key: key.clone(), tally });
     }
     rollups::insert_all(conn, &new).await?;
